@@ -1,0 +1,134 @@
+"""What a place for layers has to be able to do.
+
+The words: a layer is *created* (known, empty), *sealed* (holds its content, read only), or a *scratch*.
+Layers are named by ``layer_id``; who stands on whom is told at each call by a ``Chain``, nearest parent
+first, because a backend does not keep chains: the driver does.
+
+Three life stories:
+
+* a pulled layer: ``import_tar`` → ``view``, ``reader``, ``export_tar`` any number of times → ``destroy``;
+* Docker's way: ``create`` → ``import_tar`` of the same id → as above;
+* a layer made here: ``writer`` → entries → ``commit`` → as above.
+
+Anything cut off half way was never there: a backend publishes a layer in one step, and removes what an
+earlier crash left when it is opened. Source: moby/moby daemon/graphdriver/windows/windows.go (which calls
+a driver needs from its layer store).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO, Protocol
+
+from winlayers.layer.chain import Chain
+from winlayers.layer.entry import EntryReader, EntryWriter, LayerSummary
+from winlayers.layer.findings import Finding
+from winlayers.layer.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class TarFacts:
+    """What the giver of a tar knows about it once it was read to its end.
+
+    Attributes:
+        size: bytes of the tar.
+        diff_id: its digest (``sha256:…``).
+        digest: digest of the file it came in, compressed or not.
+        verified: whether one of the digests was compared with a wanted one; if not, a tar without an
+            end marker may be a cut one and is refused.
+    """
+
+    size: int
+    diff_id: str
+    digest: str
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPolicy:
+    """What an import lets pass.
+
+    Attributes:
+        lenient_names: names that only ``\\\\?\\`` paths can make (devices, control characters, trailing
+            dots) are reported and kept; otherwise they are refused.
+        allow_unterminated: a tar without an end marker is taken even if no digest was compared.
+        max_size: limit on the bytes of the tar, or None.
+        sync: flush to disk before publishing; False is for stores that may be lost.
+    """
+
+    lenient_names: bool = False
+    allow_unterminated: bool = False
+    max_size: int | None = None
+    sync: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """One layer to be imported.
+
+    Attributes:
+        layer_id: name of the new layer.
+        chain: the layers it stands on.
+        tar: the uncompressed tar. ``read(n)`` gives at most n bytes, perhaps in a buffer that is only
+            good until the next call, and ``b""`` at the end.
+        confirm: called once after the end of ``tar`` with the bytes counted; returns what is known of
+            the tar, or raises to abandon the import.
+        files: the driver's own files, name to content, published with the layer.
+        policy: what is let pass.
+        report: called with each finding that is not an error.
+    """
+
+    layer_id: str
+    chain: Chain
+    tar: BinaryIO
+    confirm: Callable[[int], TarFacts]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    policy: ImportPolicy = field(default_factory=ImportPolicy)
+    report: Callable[[Finding], None] = lambda finding: None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a layer holds.
+
+    Attributes:
+        kind: ``"sealed"``, or ``"created"`` for one that was never filled.
+        disk_size: bytes on disk.
+        summary: what the import counted.
+        created_ns: when it was published, nanoseconds since 1970.
+    """
+
+    kind: str
+    disk_size: int
+    summary: LayerSummary
+    created_ns: int
+
+
+class Backend(Protocol):
+    """A place where layers live. Errors: LayerNotFound, LayerExists, Malformed, Corrupt, NoSpace."""
+
+    def import_tar(self, request: ImportRequest) -> LayerSummary:
+        """Make a sealed layer of a tar, or fill a created one; all of it or nothing."""
+
+    def export_tar(self, layer_id: str, chain: Chain) -> BinaryIO:
+        """The layer's tar; for a sealed layer that was imported the same bytes again."""
+
+    def create(self, layer_id: str, chain: Chain, files: Mapping[str, bytes]) -> None:
+        """Make a created layer with the driver's files in it."""
+
+    def exists(self, layer_id: str) -> bool: ...
+
+    def destroy(self, layer_id: str) -> None:
+        """Remove a layer, whatever state it is in; no error if there is none."""
+
+    def usage(self, layer_id: str) -> Usage: ...
+
+    def reader(self, layer_id: str, chain: Chain) -> EntryReader:
+        """The layer's own entries in the order of its tar."""
+
+    def writer(self, layer_id: str, chain: Chain, files: Mapping[str, bytes]) -> EntryWriter:
+        """A writer whose commit makes a sealed layer."""
+
+    def view(self, layer_id: str, chain: Chain) -> View:
+        """The layer over its chain; an empty chain shows the layer alone."""

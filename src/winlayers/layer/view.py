@@ -1,0 +1,149 @@
+"""What a chain of layers looks like merged: the contract of a View, read only.
+
+A view is a tree of *nodes*. A node is one name as the nearest layer that has it tells it, with the
+columns that listings need; ``View.entry`` gives the rest of its metadata. The root of a view is the
+root of the tar, so that the container's ``C:`` is ``Files`` below it.
+
+Sets of nodes come in folded order (``layer.names.fold``), which is what lets two views be compared by
+one ordered walk. This module refuses to know how layers are merged and where they are kept.
+
+Source: the merging rules are those of Windows as microsoft/hcsshim's readers and writers show them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from winlayers.layer.entry import FILE_ATTRIBUTE_REPARSE_POINT, Entry, EntryKind, Part
+
+
+# Not frozen, and made from tuples: a listing of a big layer makes hundreds of thousands.
+@dataclass(slots=True, eq=False)
+class Node:
+    """One name of a view. Nobody changes one after it was handed out.
+
+    Attributes:
+        row: number of the entry in its layer, in the order of the tar, from 1; 0 for the root.
+        name: as spelled in the layer; ``""`` for the root.
+        folded: ``fold(name)``.
+        kind: FILE, DIRECTORY or LINK; WHITEOUT only inside one layer, never in a view.
+        attributes: FILE_ATTRIBUTE_*.
+        creation_filetime: this and the next three in 100 ns since 1601-01-01 UTC.
+        size: bytes of the unnamed data.
+        flags: ``NODE_*`` bits.
+        layer_id: the layer that the node comes from.
+        path: from the root of the view, with ``/``; filled in by the view.
+        stack: for a directory, the (layer number in the view, row) pairs whose children show through,
+            nearest first.
+    """
+
+    row: int
+    name: str
+    folded: str
+    kind: EntryKind
+    attributes: int
+    creation_filetime: int
+    access_filetime: int
+    write_filetime: int
+    change_filetime: int
+    size: int
+    flags: int
+    layer_id: str = ""
+    path: str = ""
+    stack: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it has children: a directory that is no reparse point."""
+        return self.kind is EntryKind.DIRECTORY and not self.flags & NODE_REPARSE
+
+    @property
+    def is_reparse_point(self) -> bool:
+        """Whether it has reparse data (symbolic link, junction or any other tag)."""
+        return bool(self.flags & NODE_REPARSE)
+
+
+#: The node has reparse data, whatever FILE_ATTRIBUTE_REPARSE_POINT says.
+NODE_REPARSE = 1
+#: The node has alternate streams.
+NODE_STREAMS = 2
+#: The node has extended attributes.
+NODE_EA = 4
+#: Directory: nothing of the layers below shows through.
+NODE_OPAQUE = 8
+#: Directory that the layer has children of, but no entry for.
+NODE_IMPLIED = 16
+
+
+def shown_attributes(node: Node) -> int:
+    """The attributes of a node as Windows would show them: REPARSE_POINT follows the reparse data."""
+    if node.flags & NODE_REPARSE:
+        return node.attributes | FILE_ATTRIBUTE_REPARSE_POINT
+    return node.attributes & ~FILE_ATTRIBUTE_REPARSE_POINT
+
+
+class View(Protocol):
+    """A merged, read-only tree over a chain of layers.
+
+    Life: opened by a backend, asked by any number of callers in one thread, closed. Reads by offset are
+    independent of each other. A view goes on working while its layers are removed.
+    """
+
+    @property
+    def layer_ids(self) -> tuple[str, ...]:
+        """The layers that the view merges, nearest first."""
+
+    def root(self) -> Node:
+        """The node of the root, whose path is ``""``."""
+
+    def lookup(self, path: str) -> Node | None:
+        """The node at a path, case not regarded, or None.
+
+        No reparse point on the way is followed (``layer.resolving`` does that); what lies below one, or
+        below a file, is not there.
+        """
+
+    def list(self, directory: Node) -> list[Node]:
+        """The children of a directory of this view, in folded order; none of anything else."""
+
+    def resolve(self, node: Node) -> Node:
+        """The node that a hard link shares its content with, under the link's name and path.
+
+        Other nodes are returned as they are.
+
+        Raises:
+            PathNotFound: the target is in none of the layers that the link's own layer stands on.
+        """
+
+    def entry(self, node: Node) -> Entry:
+        """All metadata of a node. A hard link is shown raw: kind LINK and ``target``."""
+
+    def parts(self, node: Node) -> tuple[Part, ...]:
+        """The data and the alternate streams of a node; those of a hard link's target for a link."""
+
+    def open(self, node: Node, stream: str = "") -> BinaryIO:
+        """The bytes of a node's data, or of one alternate stream; seekable, read by offset.
+
+        Raises:
+            PathNotFound: there is no such stream.
+        """
+
+    def close(self) -> None: ...
+
+
+def walk(view: View, start: Node) -> Iterator[Node]:
+    """All nodes below a node, each directory before what is in it, siblings in folded order.
+
+    The start itself is not among them. Reparse points are not entered.
+    """
+    pending = [iter(view.list(start))]
+    while pending:
+        for node in pending[-1]:
+            yield node
+            if node.stack:
+                pending.append(iter(view.list(node)))
+                break
+        else:
+            pending.pop()
