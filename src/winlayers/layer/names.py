@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 
 from winlayers.errors import InvalidName
-from winlayers.formats.text16 import wtf8_decode
+from winlayers.formats.text16 import utf16_unit_count, wtf8_decode
 
 FILES = "Files"
 HIVES = "Hives"
@@ -116,11 +116,6 @@ def fold(name: str) -> str:
     return name.upper() if name.isascii() else name.translate(UPCASE)
 
 
-def unit_count(text: str) -> int:
-    """How many UTF-16 units a text takes."""
-    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
 _DEVICES = frozenset(
     ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"]
     + [f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³"]
@@ -165,7 +160,7 @@ def fault_of_component(name: str) -> tuple[str, str] | None:
         return "name-traversal", f"has a component {name!r}"
     if "/" in name or "\\" in name:
         return "name-character", "holds a path separator"
-    if unit_count(name) > MAX_COMPONENT_UNITS:
+    if utf16_unit_count(name) > MAX_COMPONENT_UNITS:
         return "name-too-long", f"is longer than {MAX_COMPONENT_UNITS} UTF-16 units"
     if illegal := _ILLEGAL.search(name):
         return "name-character", f"holds {illegal[0]!r}, which Windows does not allow in a name"
@@ -209,7 +204,7 @@ def split_tar_name(raw: bytes) -> tuple[str, ...]:
     components = tuple(c for c in slashed.split("/") if c not in ("", "."))
     if ".." in components:
         raise InvalidName(f"{shown} has a component '..'", finding="name-traversal")
-    if unit_count(slashed) > MAX_PATH_UNITS:
+    if utf16_unit_count(slashed) > MAX_PATH_UNITS:
         raise InvalidName(
             f"{shown[:80]}… is longer than {MAX_PATH_UNITS} UTF-16 units", finding="name-too-long"
         )
@@ -223,12 +218,10 @@ def decode_name(raw: bytes) -> str:
         InvalidName: the bytes are not WTF-8.
     """
     try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        try:
-            return wtf8_decode(raw)
-        except ValueError as error:
-            raise InvalidName(f"{raw!r} is not UTF-8: {error}", finding="name-encoding") from error
+        return wtf8_decode(raw)
+    except InvalidName as error:
+        error.finding = "name-encoding"
+        raise
 
 
 def encode_name(name: str) -> bytes:

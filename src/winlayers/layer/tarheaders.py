@@ -1,0 +1,321 @@
+"""What the header of a tar entry says of a Windows file, and back.
+
+One header carries the metadata of one name: attributes and descriptor in ``MSWINDOWS.*`` records, the
+creation time in ``LIBARCHIVE.creationtime``, the other times in the PAX fields, extended attributes in
+``MSWINDOWS.xattr.*``, the target of a symbolic link or junction as the link name. ``WINLAYERS.*`` records
+hold what those cannot. This module knows single headers only, no bodies and no sequences.
+
+Source: microsoft/go-winio backuptar/tar.go (FileInfoFromHeader, BasicInfoHeader,
+WriteTarFileFromBackupStream, WriteBackupStreamFromTarFile).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from enum import Enum
+
+from winlayers.errors import Malformed, WinlayersError
+from winlayers.formats.ea import ExtendedAttribute, build_ea_list, parse_ea_list
+from winlayers.formats.filetime import (
+    GO_ZERO_TIME_FILETIME,
+    fits_filetime,
+    ns_to_filetime,
+    ns_to_filetime_go,
+)
+from winlayers.formats.pax import parse_pax_time
+from winlayers.formats.reparse import check_reparse, encode_link, print_name_of
+from winlayers.formats.security import build_descriptor, check_descriptor
+from winlayers.formats.sddl import parse_sddl
+from winlayers.formats.tar import TarHeader
+from winlayers.layer.entry import Entry, EntryKind
+from winlayers.layer.findings import Finding
+
+CREATION_TIME = b"LIBARCHIVE.creationtime"
+FILE_ATTRIBUTES = b"MSWINDOWS.fileattr"
+RAW_DESCRIPTOR = b"MSWINDOWS.rawsd"
+#: Descriptor as SDDL text, written by the first versions of the original.
+SDDL_DESCRIPTOR = b"MSWINDOWS.sd"
+MOUNT_POINT = b"MSWINDOWS.mountpoint"
+EA_PREFIX = b"MSWINDOWS.xattr."
+#: Ours: the whole EA list, where flags, doubles or names do not fit ``MSWINDOWS.xattr.*``.
+WHOLE_EA = b"WINLAYERS.ea"
+#: Ours: the whole reparse buffer, where the link name does not tell it.
+WHOLE_REPARSE = b"WINLAYERS.reparse"
+#: Ours: attributes of the backup stream of an alternate stream (8 = sparse).
+STREAM_ATTRIBUTES = b"WINLAYERS.streamattr"
+
+TYPE_REGULAR = b"0"
+TYPE_LINK = b"1"
+TYPE_SYMLINK = b"2"
+TYPE_DIRECTORY = b"5"
+TYPE_GLOBAL = b"g"
+#: Types whose body is the content of a file. The original reads only that of ``0``.
+FILE_TYPES = frozenset({TYPE_REGULAR, b"7", b"S"})
+
+_EPOCH = 116444736000000000
+# Distinct texts remembered; a layer repeats a few hundred descriptors many thousand times.
+_MEMORY = 4096
+
+
+class Dialect(Enum):
+    """Whose choices a reader or writer of layer tars makes.
+
+    ``GO``: those of the original, byte for byte, its losses and errors included. ``FULL``: nothing of the
+    content is lost; what the original cannot say stands in ``WINLAYERS.*`` records, which it skips.
+    """
+
+    GO = "go"
+    FULL = "full"
+
+
+def decode_base64(text: bytes, structure: str) -> bytes:
+    """Base64 as Go's standard decoder takes it: padded, CR and LF skipped, trailing bits not looked at.
+
+    Raises:
+        Malformed: any other byte, or wrong padding.
+    """
+    stripped = text.translate(None, b"\r\n")
+    try:
+        return base64.b64decode(stripped, validate=True)
+    except binascii.Error as error:
+        raise Malformed(structure, f"base64 that does not decode ({error})") from error
+
+
+class HeaderDecoder:
+    """Turns headers into entries, remembering the texts that repeat.
+
+    Args:
+        dialect: decides what times mean outside the range of the original, and when they are absent.
+        report: called with each finding that is no error; its offset is that of the header.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect = Dialect.FULL,
+        report: Callable[[Finding], None] = lambda finding: None,
+    ) -> None:
+        self._dialect = dialect
+        self._report = report
+        self._descriptors: dict[bytes, bytes] = {}
+        self._attributes: dict[bytes, int] = {}
+
+    def file_entry(self, path: str, header: TarHeader) -> Entry:
+        """The entry of a header that is no link and no whiteout.
+
+        Args:
+            path: path of the entry, already checked.
+            header: as read; its body is not looked at.
+        Returns:
+            The entry. ``security`` objects are shared between entries with the same descriptor text.
+        Raises:
+            Malformed: attributes, a time, the descriptor, EAs or reparse data do not parse; carries the
+                entry, the offset of the header and the code of the finding.
+        """
+        pax = header.pax
+        typeflag = header.typeflag
+        security = ea = reparse = b""
+        try:
+            others = len(pax) - (b"mtime" in pax) - (b"atime" in pax) - (b"ctime" in pax)
+            text = pax.get(FILE_ATTRIBUTES)
+            if text is not None:
+                others -= 1
+                known = self._attributes.get(text)
+                attributes = self._parse_attributes(text) if known is None else known
+            else:
+                attributes = 0x10 if typeflag == TYPE_DIRECTORY else 0
+            text = pax.get(RAW_DESCRIPTOR)
+            if text is not None:
+                others -= 1
+                if text:
+                    security = self._descriptors.get(text) or self._parse_descriptor(text)
+            created = pax.get(CREATION_TIME)
+            if created is not None:
+                others -= 1
+            if others or typeflag == TYPE_SYMLINK:
+                security, ea, reparse = self._rare_records(path, header, security)
+            times = self.times(path, header, created)
+        except Malformed as error:
+            raise Malformed(
+                error.structure,
+                error.reason,
+                offset=header.offset,
+                entry=path,
+                finding=error.finding,
+            ) from error
+        # Windows goes by the attribute, whatever the type says.
+        if attributes & 0x10:
+            return Entry(path, EntryKind.DIRECTORY, attributes, *times, 0, security, ea, reparse)
+        size = header.size if typeflag in FILE_TYPES else 0
+        return Entry(path, EntryKind.FILE, attributes, *times, size, security, ea, reparse)
+
+    def times(
+        self, path: str, header: TarHeader, created: bytes | None
+    ) -> tuple[int, int, int, int]:
+        """Creation, access, write and change time of a header, by the dialect.
+
+        Args:
+            path: path of the entry, for reports.
+            header: as read.
+            created: value of ``LIBARCHIVE.creationtime``, or None.
+        Returns:
+            Four FILETIMEs. A creation time that is absent is the write time; an access or change time
+            that is absent is the write time (FULL) or Go's zero time, in the year 1754 (GO).
+        Raises:
+            Malformed: ``created`` does not parse.
+        """
+        created_ns = None if created is None else self._parse_creation(created)
+        if self._dialect is Dialect.GO:
+            return _times_go(header, created_ns)
+        ns = header.mtime_ns or 0
+        write = ns // 100 + _EPOCH if ns >= 0 else _EPOCH - (-ns // 100)
+        ns_or_none = header.atime_ns
+        if ns_or_none is None:
+            access = write
+        else:
+            ns = ns_or_none
+            access = ns // 100 + _EPOCH if ns >= 0 else _EPOCH - (-ns // 100)
+        ns_or_none = header.ctime_ns
+        if ns_or_none is None:
+            change = write
+        else:
+            ns = ns_or_none
+            change = ns // 100 + _EPOCH if ns >= 0 else _EPOCH - (-ns // 100)
+        if created_ns is None:
+            creation = write
+        else:
+            ns = created_ns
+            creation = ns // 100 + _EPOCH if ns >= 0 else _EPOCH - (-ns // 100)
+        if (creation | access | write | change) >> 64:
+            return self._clamped(path, header, created_ns)
+        return creation, access, write, change
+
+    def stream_attributes(self, header: TarHeader) -> int:
+        """Attributes of the backup stream that an alternate stream's header tells (8 = sparse, or 0)."""
+        return 8 if header.pax.get(STREAM_ATTRIBUTES) == b"8" else 0
+
+    def _clamped(
+        self, path: str, header: TarHeader, created_ns: int | None
+    ) -> tuple[int, int, int, int]:
+        """The same with times outside a FILETIME set to the nearer end, and reported."""
+        write_ns = header.mtime_ns or 0
+        found = (created_ns, header.atime_ns, write_ns, header.ctime_ns)
+        ns = tuple(write_ns if value is None else value for value in found)
+        for value in ns:
+            if not fits_filetime(value):
+                detail = f"{value // 10**9} s since 1970 is outside the range of a FILETIME"
+                self._report(Finding("time-range", path, detail, offset=header.offset))
+        creation, access, write, change = (ns_to_filetime(value) for value in ns)
+        return creation, access, write, change
+
+    def _parse_attributes(self, text: bytes) -> int:
+        """``MSWINDOWS.fileattr``: decimal digits only, below 2^32."""
+        if not text.isdigit() or len(text) > 20 or int(text) >= 2**32:
+            raise Malformed(
+                "MSWINDOWS.fileattr",
+                f"{text[:40]!r} is no number of 32 bits",
+                finding="attributes-invalid",
+            )
+        if len(self._attributes) >= _MEMORY:
+            self._attributes.clear()
+        return self._attributes.setdefault(text, int(text))
+
+    def _parse_descriptor(self, text: bytes) -> bytes:
+        try:
+            descriptor = decode_base64(text, "MSWINDOWS.rawsd")
+            if descriptor:
+                check_descriptor(descriptor)
+        except Malformed as error:
+            error.finding = "security-invalid"
+            raise
+        if len(self._descriptors) >= _MEMORY:
+            self._descriptors.clear()
+        return self._descriptors.setdefault(text, descriptor)
+
+    def _parse_creation(self, text: bytes) -> int:
+        try:
+            return parse_pax_time(text)
+        except Malformed as error:
+            error.finding = "time-invalid"
+            raise
+
+    def _rare_records(
+        self, path: str, header: TarHeader, security: bytes
+    ) -> tuple[bytes, bytes, bytes]:
+        """Descriptor, EA list and reparse buffer of a header that has more than the usual records."""
+        pax = header.pax
+        if SDDL_DESCRIPTOR in pax and RAW_DESCRIPTOR not in pax:
+            security = _parse_sddl_record(pax[SDDL_DESCRIPTOR])
+        ea = _parse_whole_ea(pax[WHOLE_EA]) if WHOLE_EA in pax else _parse_xattrs(pax)
+        return security, ea, self._reparse(path, header)
+
+    def _reparse(self, path: str, header: TarHeader) -> bytes:
+        """The reparse buffer: that of our record where it fits the link, else made from the link."""
+        whole = header.pax.get(WHOLE_REPARSE)
+        is_link = header.typeflag == TYPE_SYMLINK
+        if not is_link and whole is None:
+            return b""
+        try:
+            target = header.linkname.decode("utf-8", "surrogatepass") if is_link else ""
+            if whole is not None:
+                buffer = decode_base64(whole, "WINLAYERS.reparse")
+                check_reparse(buffer)
+                if not is_link or print_name_of(buffer) == target:
+                    return buffer
+                detail = f"the target is {target!r}, the buffer says {print_name_of(buffer)!r}"
+                self._report(Finding("reparse-edited", path, detail, offset=header.offset))
+            junction = MOUNT_POINT in header.pax
+            exact = self._dialect is Dialect.FULL
+            return encode_link(target.replace("/", "\\"), junction=junction, exact=exact)
+        except (WinlayersError, UnicodeDecodeError) as error:
+            reason = error.reason if isinstance(error, Malformed) else str(error)
+            raise Malformed("reparse data", reason, finding="reparse-invalid") from error
+
+
+def _times_go(header: TarHeader, created_ns: int | None) -> tuple[int, int, int, int]:
+    """As the original reads them: absent is Go's zero time, and all wraps at 64 bits."""
+    found = (header.atime_ns, header.mtime_ns, header.ctime_ns)
+    access, write, change = (
+        GO_ZERO_TIME_FILETIME if ns is None else ns_to_filetime_go(ns) for ns in found
+    )
+    creation = write if created_ns is None else ns_to_filetime_go(created_ns)
+    return creation, access, write, change
+
+
+def _parse_sddl_record(text: bytes) -> bytes:
+    """``MSWINDOWS.sd`` of old layers as a raw descriptor."""
+    if not text:
+        return b""
+    try:
+        return build_descriptor(parse_sddl(text.decode("ascii")))
+    except (WinlayersError, UnicodeDecodeError) as error:
+        reason = error.reason if isinstance(error, Malformed) else str(error)
+        raise Malformed("MSWINDOWS.sd", reason, finding="security-invalid") from error
+
+
+def _parse_xattrs(pax: dict[bytes, bytes]) -> bytes:
+    """The EA list of the ``MSWINDOWS.xattr.*`` records, sorted by name; ``b""`` without any."""
+    keys = sorted(key for key in pax if key.startswith(EA_PREFIX))
+    if not keys:
+        return b""
+    try:
+        return build_ea_list(
+            ExtendedAttribute(
+                key[len(EA_PREFIX) :], decode_base64(pax[key], key.decode("utf-8", "replace")), 0
+            )
+            for key in keys
+        )
+    except WinlayersError as error:
+        reason = error.reason if isinstance(error, Malformed) else str(error)
+        raise Malformed("extended attributes", reason, finding="ea-invalid") from error
+
+
+def _parse_whole_ea(text: bytes) -> bytes:
+    try:
+        data = decode_base64(text, "WINLAYERS.ea")
+        parse_ea_list(data)
+    except Malformed as error:
+        error.finding = "ea-invalid"
+        raise
+    return data
