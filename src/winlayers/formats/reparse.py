@@ -30,6 +30,7 @@ from typing import TypeAlias
 
 from winlayers.errors import InvalidArgument, InvalidName, Malformed, Unsupported
 from winlayers.formats.cursor import Builder, Cursor
+from winlayers.formats.guid import GUID_SIZE, build_guid, parse_guid
 from winlayers.formats.text16 import utf8_decode_go, utf16_decode, utf16_encode, wtf8_encode
 
 TAG_MOUNT_POINT = 0xA0000003
@@ -99,7 +100,6 @@ SYMLINK_FLAG_RELATIVE = 1
 
 _STRUCTURE = "reparse buffer"
 _HEADER_SIZE = 8
-_GUID_SIZE = 16
 _MICROSOFT = 1 << 31
 _NAME_SURROGATE = 1 << 29
 _LINK_TAGS = (TAG_SYMLINK, TAG_MOUNT_POINT)
@@ -236,7 +236,7 @@ def check_reparse(data: bytes) -> None:
         raise Malformed(_STRUCTURE, f"{len(data)} bytes, more than {MAX_REPARSE_SIZE}")
     cursor = Cursor(data, _STRUCTURE)
     tag, size = cursor.u32("tag"), cursor.u16("data size")
-    expected = _HEADER_SIZE + size + (0 if is_microsoft_tag(tag) else _GUID_SIZE)
+    expected = _HEADER_SIZE + size + (0 if is_microsoft_tag(tag) else GUID_SIZE)
     if len(data) != expected:
         raise Malformed(_STRUCTURE, f"{len(data)} bytes, but its header says {expected}", offset=4)
 
@@ -262,7 +262,7 @@ def parse_reparse(data: bytes) -> ReparsePoint:
         return known
     cursor = Cursor(data, _STRUCTURE, at=6)
     reserved = cursor.u16()
-    guid = None if is_microsoft_tag(tag) else uuid.UUID(bytes_le=cursor.take(_GUID_SIZE, "GUID"))
+    guid = None if is_microsoft_tag(tag) else parse_guid(cursor.take(GUID_SIZE, "GUID"))
     return RawReparse(tag, cursor.take(cursor.remaining), guid, reserved)
 
 
@@ -389,7 +389,7 @@ def _build(tag: int, data: bytes, guid: uuid.UUID | None = None, reserved: int =
     if is_microsoft_tag(tag) != (guid is None):
         raise InvalidArgument(f"{_STRUCTURE}: tag {tag:08x} asks for {_guid_rule(tag)}")
     if guid is not None:
-        buffer.put(guid.bytes_le)
+        buffer.put(build_guid(guid))
     buffer.put(data)
     return buffer.build()
 
@@ -444,7 +444,7 @@ def _app_exec_data(link: AppExecLink) -> bytes:
 def _parse_wci(cursor: Cursor, tag: int) -> WciLink:
     version = cursor.u32("version")
     cursor.u32("reserved field")
-    guid = uuid.UUID(bytes_le=cursor.take(_GUID_SIZE, "layer GUID"))
+    guid = parse_guid(cursor.take(GUID_SIZE, "layer GUID"))
     name = utf16_decode(cursor.take(cursor.u16("name size"), "name"))
     return WciLink(tag, version, guid, name)
 
@@ -454,7 +454,7 @@ def _wci_data(link: WciLink) -> bytes:
     data = Builder("container link")
     data.u32(link.version, "version")
     data.u32(0)
-    data.put(link.layer_guid.bytes_le)
+    data.put(build_guid(link.layer_guid))
     data.u16(len(name), "name size")
     data.put(name)
     return data.build()

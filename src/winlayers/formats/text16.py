@@ -66,7 +66,7 @@ def utf16_encode(text: str, *, exact: bool = True) -> bytes:
 
 def utf16_unit_count(text: str) -> int:
     """How many 16-bit units the text has in UTF-16; Windows limits names by them."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def wtf8_decode(raw: bytes) -> str:
@@ -82,14 +82,10 @@ def wtf8_decode(raw: bytes) -> str:
             spelling of one Windows name.
     """
     try:
-        text = raw.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError as error:
-        raise InvalidName(
-            f"name {_shown(raw)} is not UTF-8 at byte {error.start} ({error.reason})"
-        ) from error
-    if _SPLIT_PAIR.search(text):
-        raise InvalidName(f"name {_shown(raw)} holds a surrogate pair in two halves")
-    return text
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        # Nearly all names end above; what follows is for lone surrogates and for rubbish.
+        return _wtf8_decode_lone(raw)
 
 
 def wtf8_encode(text: str) -> bytes:
@@ -118,6 +114,19 @@ def utf8_decode_go(raw: bytes) -> str:
         ``replace`` makes one U+FFFD of a whole cut sequence.)
     """
     return raw.decode("utf-8", _ONE_BYTE)
+
+
+def _wtf8_decode_lone(raw: bytes) -> str:
+    """``wtf8_decode`` of what is not plain UTF-8."""
+    try:
+        text = raw.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise InvalidName(
+            f"name {_shown(raw)} is not UTF-8 at byte {error.start} ({error.reason})"
+        ) from error
+    if _SPLIT_PAIR.search(text):
+        raise InvalidName(f"name {_shown(raw)} holds a surrogate pair in two halves")
+    return text
 
 
 def _replace_one_byte(error: UnicodeError) -> tuple[str, int]:
