@@ -108,7 +108,8 @@ def test_body_is_a_file_object_until_the_next_header(source_of: type[io.BytesIO]
     body = reader.open_body()
     assert body.readable()
     assert body.read(1) == b"a"
-    assert io.BufferedReader(cast(io.RawIOBase, body)).read() == b"bc"
+    buffered = io.BufferedReader(cast(io.RawIOBase, body))
+    assert [buffered.read(1), buffered.read(), buffered.read()] == [b"b", b"c", b""]
     reader.next()
     assert body.closed
     with pytest.raises(ValueError, match="closed"):
