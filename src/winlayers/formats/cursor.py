@@ -64,12 +64,12 @@ class Cursor:
         """The next ``size`` bytes.
 
         Args:
-            size: how many bytes; not negative.
+            size: how many bytes.
             what: name of the field, for the error.
         Raises:
-            Malformed: fewer are left.
+            Malformed: fewer are left, or the size came out negative.
         """
-        if size > self.remaining:
+        if not 0 <= size <= self.remaining:
             raise self.malformed(f"{what} of {size} bytes, but {self.remaining} are left")
         start = self.at
         self.at = start + size

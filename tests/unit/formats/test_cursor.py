@@ -27,6 +27,13 @@ def test_field_past_the_end_is_malformed_with_its_offset() -> None:
     assert cursor.take(2) == b"de"
 
 
+def test_negative_size_is_malformed() -> None:
+    cursor = Cursor(b"abcde", "thing", at=3)
+    with pytest.raises(Malformed, match="list of -1 bytes"):
+        cursor.take(-1, "list")
+    assert cursor.at == 3
+
+
 def test_seek_to_the_end_is_fine_and_past_it_malformed() -> None:
     cursor = Cursor(b"abc", "thing")
     cursor.seek(3)
