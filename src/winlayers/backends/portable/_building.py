@@ -1,0 +1,627 @@
+"""Builds the index of a pack while its tar goes by.
+
+This is the hot path of the import: one call of ``IndexBuilder.add`` for each header. A name whose folder
+was seen and whose characters raise no question takes the short way; all else (the first of a folder,
+whiteouts, links, odd names) goes through ``_add_odd``, which checks everything. Laws that need all names
+are kept by the keys of the tables and by a few queries at the end.
+
+The memory is bounded: rows are written a thousand at a time, and what is remembered (folders, distinct
+descriptors) is forgotten when there is too much of it, and then found by query.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from winlayers.backends.portable import _index
+from winlayers.backends.portable._index import FLAG_MAPPED, sql_text, to_signed
+from winlayers.errors import InvalidName, Malformed
+from winlayers.formats.tar import TarHeader
+from winlayers.layer.entry import Entry, EntryKind
+from winlayers.layer.findings import Finding
+from winlayers.layer.names import (
+    LENIENT_FAULTS,
+    OPAQUE_WHITEOUT,
+    ROOT_NAMES,
+    UPCASE,
+    WHITEOUT_PREFIX,
+    fault_of_component,
+    fold,
+    is_plain,
+    split_tar_name,
+)
+from winlayers.layer.tarheaders import (
+    FILE_TYPES,
+    TYPE_DIRECTORY,
+    TYPE_GLOBAL,
+    TYPE_LINK,
+    TYPE_REGULAR,
+    TYPE_SYMLINK,
+    HeaderDecoder,
+)
+from winlayers.layer.view import NODE_EA, NODE_IMPLIED, NODE_OPAQUE, NODE_REPARSE, NODE_STREAMS
+
+_FILE, _DIRECTORY, _LINK, _WHITEOUT = (int(kind) for kind in EntryKind)
+_PLAIN_TYPES = frozenset({TYPE_REGULAR, TYPE_DIRECTORY, TYPE_SYMLINK})
+_BATCH = 1000
+_REMEMBERED_FOLDERS = 20_000
+_REMEMBERED_DESCRIPTORS = 4096
+_BREACHES_KEPT = 10_000
+
+_INSERT_ENTRY = (
+    "INSERT INTO entries VALUES (?, ?, CAST(? AS TEXT), CAST(? AS TEXT),"
+    " ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_FIND_ENTRY = "SELECT id, kind, flags FROM entries WHERE parent = ? AND folded = CAST(? AS TEXT)"
+
+_Row = tuple[int | str | bytes | None, ...]
+
+
+class IndexBuilder:
+    """Takes the headers of a layer's tar, in order, and writes its index.
+
+    Args:
+        path: the index to make.
+        is_base: the layer has no parents.
+        report: called with findings that are no errors.
+        tolerant: report breaches of the laws too, and go on as well as can be; for looking into tars
+            that are not imported.
+        lenient_names: report names that only ``\\\\?\\`` paths can make, instead of refusing them.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        is_base: bool,
+        report: Callable[[Finding], None],
+        tolerant: bool = False,
+        lenient_names: bool = False,
+    ) -> None:
+        self.path = path
+        self._db = _index.create(path)
+        self._db.execute("BEGIN")
+        self._is_base = is_base
+        self._report_to = report
+        self._tolerant = tolerant
+        self._lenient_names = lenient_names or tolerant
+        self._decode = HeaderDecoder(report=self._report).file_entry
+        self._stream_attributes = HeaderDecoder().stream_attributes
+        self._rows: list[_Row] = []
+        self._folders: dict[str, int] = {"": 0}
+        self._folder_limit = _REMEMBERED_FOLDERS
+        self._descriptors: dict[bytes, int] = {b"": 0}
+        self._next_row = 1
+        self._owner_path = ""
+        self._owner_row = 0
+        self._owner_streams = 0
+        self._breach_count = 0
+        self._replaced: dict[int, int] = {}
+        self._has_surrogates = False
+        self._has_links = False
+        self.size = 0
+        self.entry_count = 0
+
+    def add(self, header: TarHeader) -> None:
+        """Take the next header.
+
+        Raises:
+            Malformed: it breaks a law of layers, or says something that does not parse; carries the
+                entry, the offset of the header and the code of the finding.
+        """
+        try:
+            path = header.name.decode()
+        except UnicodeDecodeError:
+            return self._add_odd(header)
+        if path[-1:] == "/":
+            path = path[:-1]
+        head, _, last = path.rpartition("/")
+        parent = self._folders.get(head)
+        if not parent or header.typeflag not in _PLAIN_TYPES or last[:4] == WHITEOUT_PREFIX:
+            return self._add_odd(header)
+        folded = last.upper() if last.isascii() else last.translate(UPCASE)
+        if not is_plain(last, folded):
+            return self._add_odd(header)
+        self._add_file(path, last, folded, parent, header)
+        return None
+
+    def finish(self, find_in_parents: Callable[[str], bool | None]) -> None:
+        """Check what needs all names, and complete the rows.
+
+        Args:
+            find_in_parents: for the path of a hard link's target that is not in this layer: whether
+                the parents have a file there, False if it is a folder, None if they have nothing.
+        Raises:
+            Malformed: as ``add``.
+        """
+        self._flush()
+        if self._has_links:
+            self._resolve_links(find_in_parents)
+        self._db.execute(
+            "UPDATE entries SET flags = flags | ? WHERE id IN"
+            " (SELECT parent FROM entries WHERE kind = ? AND folded = ?)",
+            (NODE_OPAQUE, _WHITEOUT, fold(OPAQUE_WHITEOUT[len(WHITEOUT_PREFIX) :])),
+        )
+        self._db.execute(
+            "UPDATE entries SET flags = flags | ? WHERE id IN (SELECT entry FROM streams)",
+            (NODE_STREAMS,),
+        )
+
+    def commit(self, facts: dict[str, object]) -> None:
+        """Write the facts and end the file; nothing is synced."""
+        _index.write_facts(
+            self._db,
+            {
+                **facts,
+                "schema": _index.SCHEMA_VERSION,
+                "size": self.size,
+                "entry_count": self.entry_count,
+                "surrogates": int(self._has_surrogates),
+            },
+        )
+        self._db.execute("COMMIT")
+        self._db.close()
+
+    def close(self) -> None:
+        """Give up what was not committed."""
+        self._db.close()
+
+    # -- one entry -------------------------------------------------------------------------------
+
+    def _add_file(
+        self,
+        path: str,
+        name: str | bytes,
+        folded: str | bytes,
+        parent: int,
+        header: TarHeader,
+        kind: EntryKind | None = None,
+    ) -> None:
+        """An entry with metadata, whose name is checked and whose folder is known."""
+        try:
+            entry = self._decode(path, header)
+        except Malformed as error:
+            entry = self._undecoded(path, header, error)
+        row = self._next_row
+        self._next_row = row + 1
+        if kind is None:
+            kind = entry.kind
+        flags = 0
+        security = self._descriptors.get(entry.security)
+        if security is None:
+            security = self._intern(entry.security)
+        if entry.ea or entry.reparse:
+            flags = self._add_details(row, entry)
+        if header.sparse is not None:
+            self._add_extents(row, 0, header)
+            flags |= FLAG_MAPPED
+        creation, access = entry.creation_filetime, entry.access_filetime
+        write, change = entry.write_filetime, entry.change_filetime
+        if (creation | access | write | change) >> 63:
+            creation, access = to_signed(creation), to_signed(access)
+            write, change = to_signed(write), to_signed(change)
+        self._rows.append(
+            (
+                row,
+                parent,
+                folded,
+                None if name == folded else name,
+                kind,
+                entry.attributes,
+                creation,
+                access,
+                write,
+                change,
+                entry.size,
+                header.body_offset,
+                security,
+                flags,
+                header.offset,
+            )
+        )
+        self.entry_count += 1
+        if header.typeflag == TYPE_REGULAR:
+            self.size += header.size
+        self._owner_path = path
+        self._owner_row = row
+        self._owner_streams = 0
+        if kind == _DIRECTORY and not entry.reparse:
+            if len(self._folders) >= self._folder_limit:
+                self._folders = {"": 0}
+            self._folders[path] = row
+        if len(self._rows) >= _BATCH:
+            self._flush()
+
+    def _undecoded(self, path: str, header: TarHeader, error: Malformed) -> Entry:
+        """What a tolerant reading makes of a header that does not parse: an entry without metadata."""
+        if not self._tolerant:
+            raise error
+        finding = Finding(
+            error.finding or "security-invalid", path, error.reason, offset=header.offset
+        )
+        self._report(finding)
+        kind = EntryKind.DIRECTORY if header.typeflag == TYPE_DIRECTORY else EntryKind.FILE
+        size = header.size if header.typeflag in FILE_TYPES else 0
+        return Entry(path, kind, 0x10 if kind is EntryKind.DIRECTORY else 0, size=size)
+
+    def _add_odd(self, header: TarHeader) -> None:
+        """Any entry, all checked."""
+        if header.typeflag == TYPE_GLOBAL:
+            return  # applies to nothing
+        shown = header.name.decode("utf-8", "backslashreplace")
+        try:
+            components = split_tar_name(header.name)
+        except InvalidName as error:
+            self._breach(error.finding or "name-character", shown, header, str(error))
+            return
+        if not components:
+            self._breach("name-traversal", shown, header, "names the root of the layer itself")
+            return
+        if b"\\" in header.name:
+            detail = "the name holds a backslash, taken for a separator"
+            self._report(Finding("name-separator", shown, detail, offset=header.offset))
+        *heads, last = components
+        path = "/".join(components)
+        if components[0] not in ROOT_NAMES:
+            what = f"{components[0]!r} is none of Files, Hives and UtilityVM"
+            if not self._breach("root-unknown", path, header, what):
+                return
+        if last.startswith(WHITEOUT_PREFIX):
+            self._add_whiteout("/".join(heads), last, header)
+            return
+        if ":" in last and header.typeflag == TYPE_REGULAR and self._add_stream(path, header):
+            return
+        if not self._check_component(last, path, header):
+            return
+        parent = self._folder("/".join(heads), path, header)
+        if parent is None:
+            return
+        if header.typeflag == TYPE_LINK:
+            self._add_link(path, last, parent, header)
+            return
+        if header.typeflag not in _PLAIN_TYPES:
+            what = f"type {header.typeflag.decode('latin-1')!r} of a tar is no file, folder or link"
+            self._report(Finding("type-unsupported", path, what, offset=header.offset))
+        self._add_file(path, sql_text(last), sql_text(fold(last)), parent, header)
+
+    def _check_component(self, name: str, path: str, header: TarHeader) -> bool:
+        """Whether the entry can be added; reports what is let pass."""
+        if not _is_utf8(name):
+            self._has_surrogates = True
+            detail = f"{ascii(name)} holds half of a surrogate pair"
+            self._report(Finding("name-surrogate", path, detail, offset=header.offset))
+        fault = fault_of_component(name)
+        if fault is None:
+            return True
+        code, reason = fault
+        detail = f"{ascii(name)} {reason}"
+        if self._lenient_names and code in LENIENT_FAULTS and "/" not in name:
+            self._report(Finding(code, path, detail, offset=header.offset))
+            return True
+        return self._breach(code, path, header, detail)
+
+    def _folder(self, head: str, path: str, header: TarHeader) -> int | None:
+        """The row of the folder that an entry stands in, or None where a breach was tolerated."""
+        row = self._folders.get(head)
+        if row is not None:
+            return row
+        self._flush()
+        row = 0
+        done: list[str] = []
+        for component in head.split("/"):
+            done.append(component)
+            found = self._db.execute(_FIND_ENTRY, (row, sql_text(fold(component)))).fetchone()
+            if found is None:
+                detail = f"there is no entry for {'/'.join(done)!r} before it"
+                if not self._breach("parent-missing", path, header, detail):
+                    return None
+                row = self._imply(row, component, header)
+                continue
+            row, kind, flags = found
+            if kind != _DIRECTORY or flags & NODE_REPARSE:
+                what = "a whiteout" if kind == _WHITEOUT else "no folder"
+                detail = f"{'/'.join(done)!r} is {what}"
+                self._breach("parent-not-directory", path, header, detail)
+                return None
+        self._folders[head] = row
+        return row
+
+    def _imply(self, parent: int, name: str, header: TarHeader) -> int:
+        """A row for a folder that the tar has no entry for (tolerant reading only)."""
+        row = self._next_row
+        self._next_row += 1
+        folded = fold(name)
+        shown = None if name == folded else sql_text(name)
+        self._rows.append(
+            (row, parent, sql_text(folded), shown, _DIRECTORY, 0x10, 0, 0, 0, 0, 0, 0, 0)
+            + (NODE_IMPLIED, header.offset)
+        )
+        self._flush()
+        return row
+
+    def _add_hidden(self, parent: int, name: str, header: TarHeader) -> None:
+        """A whiteout, under the name that it hides."""
+        row = self._next_row
+        self._next_row += 1
+        folded = fold(name)
+        shown = None if name == folded else sql_text(name)
+        self._rows.append(
+            (row, parent, sql_text(folded), shown, _WHITEOUT, 0, 0, 0, 0, 0, 0, 0, 0, 0, header.offset)
+        )
+        self.entry_count += 1
+        self._owner_path = ""
+        if len(self._rows) >= _BATCH:
+            self._flush()
+
+    def _add_whiteout(self, head: str, last: str, header: TarHeader) -> None:
+        hidden = last[len(WHITEOUT_PREFIX) :]
+        path = f"{head}/{hidden}"
+        if not is_changeable(head + "/"):
+            detail = "only names below Files and UtilityVM/Files can be removed"
+            self._breach("whiteout-outside", f"{head}/{last}".lstrip("/"), header, detail)
+            return
+        if hidden in ("", ".", ".."):
+            detail = f"{last!r} would remove a folder around it"
+            self._breach("whiteout-invalid", f"{head}/{last}", header, detail)
+            return
+        if self._is_base and not self._breach(
+            "whiteout-in-base", path, header, "a layer without parents has nothing to remove"
+        ):
+            return
+        if last == OPAQUE_WHITEOUT:
+            detail = f"all that the parents have in {head!r} is hidden"
+            self._report(Finding("whiteout-opaque", head, detail, offset=header.offset))
+        elif not self._check_component(hidden, path, header):
+            return
+        parent = self._folder(head, path, header)
+        if parent is not None:
+            self._add_hidden(parent, hidden, header)
+
+    def _add_link(self, path: str, name: str, parent: int, header: TarHeader) -> None:
+        shown = header.linkname.decode("utf-8", "backslashreplace")
+        try:
+            target = "/".join(split_tar_name(header.linkname))
+        except InvalidName as error:
+            self._breach("link-outside", path, header, f"its target: {error}")
+            return
+        if not is_changeable(path) or not is_changeable(target):
+            detail = f"its target {shown!r}, or it itself, is not below Files or UtilityVM/Files"
+            self._breach("link-outside", path, header, detail)
+            return
+        if fold(target) == fold(path):
+            self._breach("link-to-self", path, header, "it is its own target")
+            return
+        if not _is_utf8(target):
+            self._has_surrogates = True
+        self._has_links = True
+        row = self._next_row
+        self._add_file(path, sql_text(name), sql_text(fold(name)), parent, header, EntryKind.LINK)
+        self._owner_path = ""  # streams belong to the entry that holds the data
+        target_head, _, target_name = target.rpartition("/")
+        self._db.execute(
+            "INSERT INTO details (entry, target, target_parent, target_folded)"
+            " VALUES (?, CAST(? AS TEXT), ?, CAST(? AS TEXT))"
+            " ON CONFLICT (entry) DO UPDATE SET target = excluded.target,"
+            " target_parent = excluded.target_parent, target_folded = excluded.target_folded",
+            (row, sql_text(target), self._known_folder(target_head), sql_text(fold(target_name))),
+        )
+
+    def _known_folder(self, head: str) -> int | None:
+        """The row of a folder, or None if this layer has no such folder (so far)."""
+        row = self._folders.get(head)
+        if row is not None:
+            return row
+        self._flush()
+        row = 0
+        for component in head.split("/"):
+            found = self._db.execute(_FIND_ENTRY, (row, sql_text(fold(component)))).fetchone()
+            if found is None or found[1] != _DIRECTORY:
+                return None
+            row = found[0]
+        self._folders[head] = row
+        return row
+
+    def _add_stream(self, path: str, header: TarHeader) -> bool:
+        """Take an alternate stream in; False if the name is none."""
+        owner, _, stream = path.rpartition("/")[2].partition(":")
+        head = path[: len(path) - len(owner) - len(stream) - 1]
+        if not owner or not stream:
+            return False
+        stream = stream.removesuffix(":$DATA")
+        if not self._owner_path or fold(head + owner) != fold(self._owner_path):
+            detail = f"{stream!r} stands after {self._owner_path or 'nothing'!r}, not after its file"
+            self._breach("stream-orphan", path, header, detail)
+            return True
+        if fault := fault_of_component(stream):
+            self._breach(fault[0], path, header, f"stream {ascii(stream)} {fault[1]}")
+            return True
+        if not _is_utf8(stream):
+            self._has_surrogates = True
+        self._owner_streams += 1
+        number = self._owner_streams
+        attributes = self._stream_attributes(header)
+        mapped = header.sparse is not None
+        try:
+            self._db.execute(
+                "INSERT INTO streams VALUES (?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?, ?)",
+                (self._owner_row, number, sql_text(fold(stream)), sql_text(stream))
+                + (header.size, attributes, header.body_offset, mapped),
+            )
+        except sqlite3.IntegrityError:
+            self._breach("stream-duplicate", path, header, "the file has it already")
+            return True
+        if mapped:
+            self._add_extents(self._owner_row, number, header)
+        return True
+
+    def _add_details(self, row: int, entry: Entry) -> int:
+        self._db.execute(
+            "INSERT INTO details (entry, ea, reparse) VALUES (?, ?, ?)",
+            (row, entry.ea or None, entry.reparse or None),
+        )
+        return (NODE_EA if entry.ea else 0) | (NODE_REPARSE if entry.reparse else 0)
+
+    def _add_extents(self, row: int, number: int, header: TarHeader) -> None:
+        source = header.body_offset
+        for offset, size in header.sparse or ():
+            self._db.execute(
+                "INSERT INTO extents VALUES (?, ?, ?, ?, ?)", (row, number, offset, source, size)
+            )
+            source += size
+
+    def _intern(self, descriptor: bytes) -> int:
+        self._db.execute("INSERT OR IGNORE INTO descriptors (bytes) VALUES (?)", (descriptor,))
+        found: int = self._db.execute(
+            "SELECT id FROM descriptors WHERE bytes = ?", (descriptor,)
+        ).fetchone()[0]
+        if len(self._descriptors) >= _REMEMBERED_DESCRIPTORS:
+            self._descriptors = {b"": 0}
+        self._descriptors[descriptor] = found
+        return found
+
+    # -- laws that need all names ----------------------------------------------------------------
+
+    def _flush(self) -> None:
+        rows, self._rows = self._rows, []
+        if self._replaced:
+            rows = [(row[0], self._replaced.get(int(row[1] or 0), row[1]), *row[2:]) for row in rows]
+        try:
+            self._db.executemany(_INSERT_ENTRY, rows)
+        except sqlite3.IntegrityError:
+            self._insert_singly(rows)
+
+    def _insert_singly(self, rows: list[_Row]) -> None:
+        """Find the row that stands twice; some of the rows before it are in already."""
+        for row in rows:
+            parent = self._replaced.get(int(row[1] or 0), row[1])
+            found = self._db.execute(_FIND_ENTRY, (parent, row[2])).fetchone()
+            if found is None:
+                self._db.execute(_INSERT_ENTRY, (row[0], parent, *row[2:]))
+            elif found[0] != row[0]:
+                self._double(row, int(parent or 0), found)
+
+    def _double(self, row: _Row, parent: int, found: tuple[int, int, int]) -> None:
+        path = self._path_of(parent, row[3] or row[2])
+        offset = row[14]
+        assert isinstance(offset, int)
+        if _WHITEOUT in (row[4], found[1]) and row[4] != found[1]:
+            code, detail = "whiteout-and-entry", "the layer both has this name and removes it"
+        else:
+            other = self._path_of(*self._place_of(found[0]))
+            code, detail = "name-duplicate", f"{other!r} is the same name on Windows"
+        self._breach_at(code, path, offset, detail)
+        # A tolerant reading keeps the first, and puts below it what was below the second.
+        self._replaced[int(row[0] or 0)] = found[0]
+        for folder, known in self._folders.items():
+            if known == row[0]:
+                self._folders[folder] = found[0]
+
+    def _place_of(self, row: int) -> tuple[int, str]:
+        parent, name = self._db.execute(
+            "SELECT parent, coalesce(name, folded) FROM entries WHERE id = ?", (row,)
+        ).fetchone()
+        return parent, name
+
+    def _path_of(self, parent: int, name: int | str | bytes | None) -> str:
+        components = [name.decode("utf-8", "surrogatepass") if isinstance(name, bytes) else str(name)]
+        while parent:
+            parent, above = self._place_of(parent)
+            components.append(above)
+        return "/".join(reversed(components))
+
+    def _resolve_links(self, find_in_parents: Callable[[str], bool | None]) -> None:
+        """Give each hard link the row of its target, and check that it is one."""
+        self._db.execute(
+            "UPDATE details SET target_row = (SELECT e.id FROM entries e WHERE e.kind != ?"
+            " AND e.parent = details.target_parent AND e.folded = details.target_folded)"
+            " WHERE target IS NOT NULL",
+            (_WHITEOUT,),
+        )
+        wrong = self._db.execute(
+            "SELECT d.entry, d.target, d.target_row, t.kind, t.flags FROM details d"
+            " LEFT JOIN entries t ON t.id = d.target_row WHERE d.target IS NOT NULL AND"
+            " (t.id IS NULL OR t.id > d.entry OR t.kind = ? OR t.kind = ?)",
+            (_DIRECTORY, _LINK),
+        ).fetchall()
+        for entry, target, row, kind, _ in wrong:
+            self._check_link(entry, target, row, kind, find_in_parents)
+
+    def _check_link(
+        self,
+        entry: int,
+        target: str,
+        row: int | None,
+        kind: int | None,
+        find_in_parents: Callable[[str], bool | None],
+    ) -> None:
+        if row is None:
+            found = find_in_parents(target)
+            if found:
+                return
+            code = "link-target-missing" if found is None else "link-to-directory"
+            detail = f"nothing is at its target {target!r}"
+        elif row > entry:
+            code, detail = "link-before-target", f"its target {target!r} comes after it"
+        elif kind == _LINK:
+            self._follow_link(entry, row)
+            return
+        else:
+            code, detail = "link-to-directory", f"its target {target!r} is a folder"
+        offset = self._db.execute("SELECT header FROM entries WHERE id = ?", (entry,)).fetchone()[0]
+        self._breach_at(code, self._path_of(*self._place_of(entry)), offset, detail)
+
+    def _follow_link(self, entry: int, row: int) -> None:
+        """A link to a link shares what that one shares; rows only get smaller, so this ends."""
+        further = self._db.execute(
+            "SELECT target, target_row FROM details WHERE entry = ?", (row,)
+        ).fetchone()
+        target, target_row = further
+        self._db.execute(
+            "UPDATE details SET target_row = ?, target_folded = NULL, target_parent = NULL"
+            " WHERE entry = ?",
+            (target_row, entry),
+        )
+        if target_row is None:
+            self._db.execute("UPDATE details SET target = ? WHERE entry = ?", (target, entry))
+
+    # -- breaches and findings -------------------------------------------------------------------
+
+    def _breach(self, code: str, path: str, header: TarHeader, detail: str) -> bool:
+        """Refuse the layer, or report the breach; whether the entry is to be kept all the same."""
+        self._breach_at(code, path, header.offset, detail)
+        return code not in _NEVER_KEPT
+
+    def _breach_at(self, code: str, path: str, offset: int, detail: str) -> None:
+        if not self._tolerant:
+            raise Malformed("layer tar", detail, offset=offset, entry=path, finding=code)
+        self._report(Finding(code, path, detail, offset=offset))
+
+    def _report(self, finding: Finding) -> None:
+        self._report_to(finding)
+        self._breach_count += 1
+        if self._breach_count <= _BREACHES_KEPT:
+            self._db.execute(
+                "INSERT INTO breaches VALUES (?, CAST(? AS TEXT), ?, ?)",
+                (finding.code, sql_text(finding.entry), finding.detail, finding.offset),
+            )
+
+
+#: Breaches after which not even a tolerant reading can place the entry.
+_NEVER_KEPT = frozenset({"name-nul", "name-traversal", "name-encoding", "name-too-long"})
+
+
+def is_changeable(path: str) -> bool:
+    """Whether a path is where a layer may remove and link: below Files or UtilityVM/Files."""
+    return path.startswith(("Files/", "UtilityVM/Files/"))
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a name has no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+

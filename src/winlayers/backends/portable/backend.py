@@ -1,0 +1,289 @@
+"""Layers on any OS: a sealed layer is its exact tar in one pack, and an index beside it.
+
+    ROOT/windowsfilter/<id>/sealed/layer.tar   the pack
+    ROOT/windowsfilter/<id>/sealed/index.db    the index
+    ROOT/windowsfilter/<id>/...                the driver's files, which the backend only publishes
+    ROOT/tmp/                                  staging, on the same disk so that a rename publishes
+    ROOT/lock                                  taken for the moment of publishing and removing
+
+An import stages everything below ``tmp``, flushes it, and renames it into place: before that nothing
+exists, after it everything does. Source: moby/moby daemon/graphdriver/windows/windows.go (what a layer
+folder is called and holds).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from winlayers.backends.contract import ImportRequest, TarFacts, Usage
+from winlayers.backends.portable import _index
+from winlayers.backends.portable._building import IndexBuilder
+from winlayers.backends.portable._pack import PackingSource, PackWriter
+from winlayers.backends.portable._recover import Staging, remove_leftovers
+from winlayers.backends.portable._tree import SealedTable
+from winlayers.backends.portable._writing import SealedWriter
+from winlayers.base.atomic import sync_directory, write_file
+from winlayers.base.locking import FileLock
+from winlayers.errors import (
+    LayerExists,
+    LayerNotFound,
+    Malformed,
+    NoSpace,
+    ParentMissing,
+    StoreCorrupt,
+)
+from winlayers.formats.tar import TarReader
+from winlayers.layer.backuptar import BackupTarReader
+from winlayers.layer.chain import Chain
+from winlayers.layer.entry import EntryKind, EntryReader, EntryWriter, LayerSummary
+from winlayers.layer.merge import MergedView
+from winlayers.layer.view import View
+
+LAYERS = "windowsfilter"
+SEALED = "sealed"
+PACK = "layer.tar"
+INDEX = "index.db"
+
+
+class PortableBackend:
+    """See ``backends.contract.Backend`` for what the methods do.
+
+    Args:
+        root: the home of the store; made if it is not there.
+        tmpdir: where to stage, on the same disk as ``root``; by default ``ROOT/tmp``.
+    """
+
+    def __init__(self, root: Path, *, tmpdir: Path | None = None) -> None:
+        self._root = root
+        self._layers = root / LAYERS
+        self._tmp = tmpdir or root / "tmp"
+        for folder in (self._layers, self._tmp):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(root / "lock")
+
+    def recover(self) -> list[str]:
+        """Remove what crashed imports left in the staging folder; the names of what was removed."""
+        return remove_leftovers(self._tmp)
+
+    # -- making and removing ---------------------------------------------------------------------
+
+    def import_tar(self, request: ImportRequest) -> LayerSummary:
+        self._check_absent(request.layer_id)
+        with Staging(self._tmp, request.layer_id) as staging:
+            sealed = staging.path / SEALED
+            sealed.mkdir()
+            try:
+                summary = self._fill(request, sealed)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                    raise NoSpace(
+                        f"the disk of {self._root} is full; free some space, or choose another --root"
+                    ) from error
+                raise
+            self._publish(request, staging)
+            return summary
+
+    def create(self, layer_id: str, chain: Chain, files: Mapping[str, bytes]) -> None:
+        with Staging(self._tmp, layer_id) as staging:
+            for name, content in files.items():
+                write_file(staging.path / name, content)
+            with self._lock:
+                self._check_chain(chain)
+                target = self._layers / layer_id
+                if target.exists():
+                    raise LayerExists(f"layer {layer_id} exists already")
+                staging.publish(target)
+        sync_directory(self._layers)
+
+    def destroy(self, layer_id: str) -> None:
+        folder = self._layers / layer_id
+        if folder.exists():
+            shutil.rmtree(folder)
+
+    def writer(self, layer_id: str, chain: Chain, files: Mapping[str, bytes]) -> EntryWriter:
+        self._check_absent(layer_id)
+        return SealedWriter(self, layer_id, chain, files, self._tmp)
+
+    # -- asking ----------------------------------------------------------------------------------
+
+    def exists(self, layer_id: str) -> bool:
+        return (self._layers / layer_id).is_dir()
+
+    def usage(self, layer_id: str) -> Usage:
+        folder = self._folder(layer_id)
+        disk_size = sum(
+            os.lstat(os.path.join(parent, name)).st_size
+            for parent, _, names in os.walk(folder)
+            for name in names
+        )
+        if not (folder / SEALED).is_dir():
+            created_ns = os.stat(folder).st_ctime_ns
+            return Usage("created", disk_size, LayerSummary(0, 0), created_ns)
+        with_facts = _index.open_read_only(folder / SEALED / INDEX)
+        facts = _index.read_facts(with_facts)
+        with_facts.close()
+        return Usage("sealed", disk_size, _summary(facts), int(facts["created_ns"]))
+
+    def facts(self, layer_id: str) -> dict[str, str]:
+        """What the index of a sealed layer says of it as a whole."""
+        connection = _index.open_read_only(self._sealed(layer_id) / INDEX)
+        try:
+            return _index.read_facts(connection)
+        finally:
+            connection.close()
+
+    def export_tar(self, layer_id: str, chain: Chain) -> BinaryIO:
+        return open(self._sealed(layer_id) / PACK, "rb", buffering=0)
+
+    def reader(self, layer_id: str, chain: Chain) -> EntryReader:
+        return BackupTarReader(self.export_tar(layer_id, chain), base=not len(chain))
+
+    def table(self, layer_id: str) -> SealedTable:
+        """One sealed layer by itself, whiteouts and findings included."""
+        sealed = self._sealed(layer_id)
+        return SealedTable(layer_id, sealed / INDEX, sealed / PACK)
+
+    def view(self, layer_id: str, chain: Chain) -> View:
+        tables: list[SealedTable] = []
+        try:
+            for member in (layer_id, *chain):
+                # A layer that was created and never filled shows nothing of its own.
+                if self._is_sealed(member):
+                    tables.append(self.table(member))
+        except BaseException:
+            for table in tables:
+                table.close()
+            raise
+        return MergedView(tables)
+
+    def rebuild_index(self, layer_id: str) -> None:
+        """Make the index of a sealed layer again from its pack, and replace the old one.
+
+        Raises:
+            Malformed, StoreCorrupt: the pack is not what was imported.
+        """
+        raise StoreCorrupt(f"layer {layer_id} has no pack")
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _folder(self, layer_id: str) -> Path:
+        folder = self._layers / layer_id
+        if not folder.is_dir():
+            raise LayerNotFound(f"there is no layer {layer_id} in {self._layers}")
+        return folder
+
+    def _is_sealed(self, layer_id: str) -> bool:
+        return (self._folder(layer_id) / SEALED).is_dir()
+
+    def _sealed(self, layer_id: str) -> Path:
+        sealed = self._folder(layer_id) / SEALED
+        if not sealed.is_dir():
+            raise LayerNotFound(f"layer {layer_id} was created but holds nothing yet")
+        return sealed
+
+    def _check_absent(self, layer_id: str) -> None:
+        if (self._layers / layer_id / SEALED).exists():
+            raise LayerExists(f"layer {layer_id} exists already")
+
+    def _check_chain(self, chain: Chain) -> None:
+        for member in chain:
+            if not (self._layers / member).is_dir():
+                raise ParentMissing(f"layer {member}, a parent, is not in {self._layers}")
+
+    def _fill(self, request: ImportRequest, sealed: Path) -> LayerSummary:
+        """Write pack and index of one layer."""
+        policy = request.policy
+        builder = IndexBuilder(
+            sealed / INDEX,
+            is_base=not len(request.chain),
+            report=request.report,
+            lenient_names=policy.lenient_names,
+        )
+        pack = PackWriter(sealed / PACK, sync=policy.sync)
+        try:
+            source = PackingSource(request.tar, pack)
+            reader = TarReader(source)
+            for header in reader:
+                builder.add(header)
+            source.drain()
+            builder.finish(lambda target: self._find(request.chain, target))
+            facts = request.confirm(pack.size)
+            if not (reader.end_marker or facts.verified or policy.allow_unterminated):
+                raise Malformed(
+                    "layer tar",
+                    "it ends without an end marker, so it may have been cut at the border of an entry",
+                    offset=pack.size,
+                    finding="tar-unterminated",
+                )
+            builder.commit(_facts(facts))
+            pack.finish()
+            if policy.sync:
+                _sync_file(sealed / INDEX)
+                sync_directory(sealed)
+        finally:
+            builder.close()
+            pack.close()
+        return LayerSummary(
+            builder.size, builder.entry_count, facts.diff_id, facts.digest, facts.size
+        )
+
+    def _publish(self, request: ImportRequest, staging: Staging) -> None:
+        sync = request.policy.sync
+        target = self._layers / request.layer_id
+        with self._lock:
+            self._check_chain(request.chain)
+            if target.exists():
+                # Docker created the layer first: its files are there and the content is what is new.
+                self._check_absent(request.layer_id)
+                for name, content in request.files.items():
+                    write_file(target / name, content, sync=sync)
+                os.rename(staging.path / SEALED, target / SEALED)
+                published = target
+            else:
+                for name, content in request.files.items():
+                    write_file(staging.path / name, content, sync=sync)
+                staging.publish(target)
+                published = self._layers
+            if sync:
+                sync_directory(published)
+
+    def _find(self, chain: Chain, path: str) -> bool | None:
+        """Whether the parents have a file at a path; False for a folder, None for nothing."""
+        if chain.parent is None:
+            return None
+        view = self.view(chain.parent, Chain(chain.layer_ids[1:]))
+        try:
+            node = view.lookup(path)
+            return None if node is None else node.kind is not EntryKind.DIRECTORY
+        finally:
+            view.close()
+
+
+def _facts(facts: TarFacts) -> dict[str, object]:
+    return {
+        "tar_size": facts.size,
+        "diff_id": facts.diff_id,
+        "digest": facts.digest,
+        "created_ns": time.time_ns(),
+    }
+
+
+def _summary(facts: dict[str, str]) -> LayerSummary:
+    return LayerSummary(
+        int(facts["size"]),
+        int(facts["entry_count"]),
+        facts["diff_id"],
+        facts["digest"],
+        int(facts["tar_size"]),
+    )
+
+
+def _sync_file(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())

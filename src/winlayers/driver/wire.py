@@ -1,0 +1,151 @@
+"""What the driver and its write-layer process say to each other.
+
+To the child, on its standard input:
+
+    u32 size, JSON        the request: home, layer, chain, the driver's files, what is let pass
+    u32 size, bytes ...   the uncompressed tar in frames, any number of them
+    u32 0                 the tar is complete
+    u32 size, JSON        the word to commit: size and digests that the parent counted
+
+An end of the input anywhere before the last is the word to abandon it all. From the child, on its
+standard output, one JSON object a line: ``finding`` any number of times, then ``summary`` or ``error``.
+
+The frames let the kernel move the tar's bytes from the parent's memory into the pack without a copy.
+Source: the idea is that of docker-windows-write-layer in moby/moby, which passes the bare tar.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from dataclasses import asdict
+from typing import Any
+
+from winlayers import errors
+from winlayers.errors import Cancelled, DigestMismatch, Malformed, RemoteFailure, WinlayersError
+from winlayers.layer.findings import Finding
+
+_SIZE = struct.Struct("<I")
+MAX_MESSAGE = 64 << 20
+_READ_SIZE = 1 << 20
+
+
+def build_message(value: object) -> bytes:
+    """A JSON value as a frame."""
+    content = json.dumps(value).encode()
+    return _SIZE.pack(len(content)) + content
+
+
+def build_frame_head(size: int) -> bytes:
+    """What goes before ``size`` bytes of the tar; 0 ends it."""
+    return _SIZE.pack(size)
+
+
+class FrameReader:
+    """The child's end: messages, and the tar as a file object in between."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._left = 0
+        self._is_complete = False
+
+    def read_message(self) -> Any:
+        """The next JSON value.
+
+        Raises:
+            Cancelled: the input ended: the parent is gone or wants no more of it.
+        """
+        (size,) = _SIZE.unpack(self._exactly(_SIZE.size))
+        if size > MAX_MESSAGE:
+            raise Malformed("write-layer request", f"a message of {size} bytes")
+        return json.loads(self._exactly(size))
+
+    def read(self, size: int = -1) -> bytes:
+        """Bytes of the tar, at most ``size``; none at its end."""
+        if not self._in_frame():
+            return b""
+        count = min(self._left, _READ_SIZE if size < 0 else size)
+        data = os.read(self._descriptor, count)
+        if not data:
+            raise _gone()
+        self._left -= len(data)
+        return data
+
+    def _in_frame(self) -> bool:
+        """Whether bytes of the tar are left, having read the next frame's head where one is due."""
+        if self._left == 0 and not self._is_complete:
+            (self._left,) = _SIZE.unpack(self._exactly(_SIZE.size))
+            self._is_complete = self._left == 0
+        return self._left > 0
+
+    def _exactly(self, size: int) -> bytes:
+        pieces = []
+        while size:
+            piece = os.read(self._descriptor, min(size, _READ_SIZE))
+            if not piece:
+                raise _gone()
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
+
+
+class SplicingFrameReader(FrameReader):
+    """The same where the kernel can move bytes from a pipe into a file (Linux)."""
+
+    def splice_into(self, descriptor: int, size: int) -> int:
+        """Move at most ``size`` bytes of the tar to the end of a file; 0 at the end of the tar."""
+        if not self._in_frame():
+            return 0
+        moved = os.splice(self._descriptor, descriptor, min(size, self._left))
+        if not moved:
+            raise _gone()
+        self._left -= moved
+        return moved
+
+
+def _gone() -> Cancelled:
+    return Cancelled("the layer was abandoned before it was complete")
+
+
+def dump_finding(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON."""
+    return asdict(finding)
+
+
+def load_finding(value: dict[str, Any]) -> Finding:
+    """The way back."""
+    return Finding(**value)
+
+
+def dump_error(error: BaseException) -> dict[str, Any]:
+    """An error as JSON, with the facts that its class carries."""
+    facts: dict[str, Any] = {"kind": type(error).__name__, "message": str(error)}
+    if isinstance(error, Malformed):
+        facts |= {name: getattr(error, name) for name in ("structure", "reason", "offset", "entry")}
+    if isinstance(error, WinlayersError):
+        facts["finding"] = error.finding
+    if isinstance(error, OSError):
+        facts |= {"errno": error.errno, "strerror": error.strerror, "filename": error.filename}
+    return facts
+
+
+def load_error(value: dict[str, Any]) -> Exception:
+    """The way back; an error that is none of ours becomes a RemoteFailure that quotes it."""
+    if value["kind"] == Malformed.__name__:
+        return Malformed(
+            value["structure"],
+            value["reason"],
+            offset=value["offset"],
+            entry=value["entry"],
+            finding=value["finding"],
+        )
+    if value.get("errno") is not None:
+        return OSError(value["errno"], value["strerror"], value["filename"])
+    kind = getattr(errors, value["kind"], None)
+    is_ours = isinstance(kind, type) and issubclass(kind, WinlayersError)
+    if is_ours and not issubclass(kind, DigestMismatch):
+        loaded: WinlayersError = kind(value["message"])
+        loaded.finding = value.get("finding")
+        return loaded
+    return RemoteFailure(f"the write-layer process failed: {value['kind']}: {value['message']}")
