@@ -442,11 +442,13 @@ def gzip_readers() -> dict[str, Callable[[Feed], Reader]]:
     Returns:
         What makes a reader of each; the first is the one to use.
     """
-    readers: dict[str, Callable[[Feed], Reader]] = {}
-    for library in inflating_libraries():
-        if hasattr(library, "_GzipReader"):
-            readers[f"{library.__name__} native"] = functools.partial(
-                NativeGzipReader, library=library
-            )
-        readers[library.__name__] = functools.partial(GzipReader, library=library)
-    return readers
+    libraries = inflating_libraries()
+    native = {
+        f"{library.__name__} native": functools.partial(NativeGzipReader, library=library)
+        for library in libraries
+        if hasattr(library, "_GzipReader")
+    }
+    framed = {
+        library.__name__: functools.partial(GzipReader, library=library) for library in libraries
+    }
+    return {**native, **framed}

@@ -172,7 +172,7 @@ def open_compressor(
         target: where the compressed bytes go; written to only by the thread that calls.
         compression: how to compress; NONE writes the content as it is.
         level: 1 to 9 for gzip, 1 to 22 for zstd; None for 6 and 3. Gzip of level 1 is made by isal
-            where it is installed, at five times the speed.
+            where it is installed, several times as fast.
         threads: how many compress at once.
     Returns:
         A file object for writing. What it wrote is complete only when it was closed without an error.
