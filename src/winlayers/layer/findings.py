@@ -266,4 +266,46 @@ CATALOG: dict[str, Rule] = {
         "It may have been cut at the border of an entry; nothing in it tells.",
         "Give --digest or --diff-id to prove it whole, or --allow-unterminated.",
     ),
+    "stream-lost": Rule(
+        _L,
+        "alternate stream not carried over",
+        "The original writes only streams that follow data: none of folders and of what has no data.",
+        "Write the tar in the full dialect.",
+    ),
+    "ea-lost": Rule(
+        _L,
+        "extended attributes, or their flags, not carried over",
+        "The original keeps one value a name, no flags, and what stands before the data.",
+        "Write the tar in the full dialect.",
+    ),
+    "reparse-rebuilt": Rule(
+        _L,
+        "link carried over by its print name alone",
+        "The name that the system opens, or the flags, are made anew on import and will differ.",
+        "Write the tar in the full dialect.",
+    ),
+    "reparse-dropped": Rule(
+        _L,
+        "reparse tag of a filter driver not applied",
+        "Windows would let it point a driver at content that is not in the layer.",
+        "Nothing: such tags mean something only on the volume where they were made.",
+    ),
+    "name-replaced": Rule(
+        _L,
+        "lone surrogate in a name replaced by U+FFFD",
+        "The original keeps names as text, which a lone surrogate is not.",
+        "Read the tar in the full dialect.",
+    ),
+    "time-wrapped": Rule(
+        _L,
+        "time outside 1677 to 2262",
+        "The original counts nanoseconds in 64 bits, so the time becomes another.",
+        "Write the tar in the full dialect, if the time matters.",
+    ),
+    "part-dropped": Rule(
+        _L,
+        "part of a backup stream not carried over",
+        "Link information, property data, object ids and transactions belong to a volume.",
+        "Nothing: they are made anew where they are needed.",
+    ),
 }

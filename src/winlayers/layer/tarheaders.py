@@ -1,4 +1,4 @@
-"""What the header of a tar entry says of a Windows file, and back.
+"""What the header of a tar entry says of a Windows file; ``tarencoder`` is the way back.
 
 One header carries the metadata of one name: attributes and descriptor in ``MSWINDOWS.*`` records, the
 creation time in ``LIBARCHIVE.creationtime``, the other times in the PAX fields, extended attributes in
@@ -20,14 +20,15 @@ from winlayers.errors import Malformed, WinlayersError
 from winlayers.formats.ea import ExtendedAttribute, build_ea_list, parse_ea_list
 from winlayers.formats.filetime import (
     GO_ZERO_TIME_FILETIME,
+    BasicInfo,
     fits_filetime,
     ns_to_filetime,
     ns_to_filetime_go,
 )
 from winlayers.formats.pax import parse_pax_time
 from winlayers.formats.reparse import check_reparse, encode_link, print_name_of
-from winlayers.formats.security import build_descriptor, check_descriptor
 from winlayers.formats.sddl import parse_sddl
+from winlayers.formats.security import build_descriptor, check_descriptor
 from winlayers.formats.tar import TarHeader
 from winlayers.layer.entry import Entry, EntryKind
 from winlayers.layer.findings import Finding
@@ -191,6 +192,22 @@ class HeaderDecoder:
             return self._clamped(path, header, created_ns)
         return creation, access, write, change
 
+    def basic_info(self, path: str, header: TarHeader) -> BasicInfo:
+        """Times and attributes alone, whatever else is wrong with the header.
+
+        Args:
+            path: path of the entry, for reports.
+            header: as read.
+        Raises:
+            Malformed: the attributes or the creation time do not parse.
+        """
+        text = header.pax.get(FILE_ATTRIBUTES)
+        if text is not None:
+            attributes = self._parse_attributes(text)
+        else:
+            attributes = 0x10 if header.typeflag == TYPE_DIRECTORY else 0
+        return BasicInfo(*self.times(path, header, header.pax.get(CREATION_TIME)), attributes)
+
     def stream_attributes(self, header: TarHeader) -> int:
         """Attributes of the backup stream that an alternate stream's header tells (8 = sparse, or 0)."""
         return 8 if header.pax.get(STREAM_ATTRIBUTES) == b"8" else 0
@@ -246,12 +263,21 @@ class HeaderDecoder:
         """Descriptor, EA list and reparse buffer of a header that has more than the usual records."""
         pax = header.pax
         if SDDL_DESCRIPTOR in pax and RAW_DESCRIPTOR not in pax:
-            security = _parse_sddl_record(pax[SDDL_DESCRIPTOR])
-        ea = _parse_whole_ea(pax[WHOLE_EA]) if WHOLE_EA in pax else _parse_xattrs(pax)
-        return security, ea, self._reparse(path, header)
+            security = parse_sddl_record(pax[SDDL_DESCRIPTOR])
+        ea = _parse_whole_ea(pax[WHOLE_EA]) if WHOLE_EA in pax else parse_xattrs(pax)
+        return security, ea, self.reparse(path, header)
 
-    def _reparse(self, path: str, header: TarHeader) -> bytes:
-        """The reparse buffer: that of our record where it fits the link, else made from the link."""
+    def reparse(self, path: str, header: TarHeader) -> bytes:
+        """The reparse buffer of a header: that of our record where it fits the link, else made of the link.
+
+        Args:
+            path: path of the entry, for reports.
+            header: as read.
+        Returns:
+            The whole buffer; ``b""`` for what is no reparse point.
+        Raises:
+            Malformed: the record or the target make no reparse buffer.
+        """
         whole = header.pax.get(WHOLE_REPARSE)
         is_link = header.typeflag == TYPE_SYMLINK
         if not is_link and whole is None:
@@ -283,7 +309,7 @@ def _times_go(header: TarHeader, created_ns: int | None) -> tuple[int, int, int,
     return creation, access, write, change
 
 
-def _parse_sddl_record(text: bytes) -> bytes:
+def parse_sddl_record(text: bytes) -> bytes:
     """``MSWINDOWS.sd`` of old layers as a raw descriptor."""
     if not text:
         return b""
@@ -294,7 +320,7 @@ def _parse_sddl_record(text: bytes) -> bytes:
         raise Malformed("MSWINDOWS.sd", reason, finding="security-invalid") from error
 
 
-def _parse_xattrs(pax: dict[bytes, bytes]) -> bytes:
+def parse_xattrs(pax: dict[bytes, bytes]) -> bytes:
     """The EA list of the ``MSWINDOWS.xattr.*`` records, sorted by name; ``b""`` without any."""
     keys = sorted(key for key in pax if key.startswith(EA_PREFIX))
     if not keys:
