@@ -11,9 +11,13 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
+from winlayers.base.fileobj import RawReader, Readable, read_into
 from winlayers.errors import DigestMismatch, InvalidArgument
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 BLOCK_SIZE = 1 << 20
 
@@ -67,14 +71,14 @@ class Digest:
         return f"{self.algorithm}:{self.hex}"
 
 
-class DigestReader:
+class DigestReader(RawReader):
     """A file object that digests what is read through it and verifies it at its end.
 
     Only ``read`` of the source is used; closing is left to whoever opened the source.
     """
 
     def __init__(
-        self, source: BinaryIO, expected: Digest | None = None, *, what: str = "content"
+        self, source: Readable, expected: Digest | None = None, *, what: str = "content"
     ) -> None:
         """Begin at the present position of ``source``.
 
@@ -95,24 +99,25 @@ class DigestReader:
         """The digest of what was read so far; ``size`` says how many bytes that is."""
         return Digest(self._algorithm, self._hash.hexdigest())
 
-    def readable(self) -> bool:
-        """Always: this is a file object for reading."""
-        return True
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Read on into a buffer; see ``read``."""
+        return read_into(self, buffer)
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1, /) -> bytes:
         """Read on.
 
         Args:
-            size: bytes at most; negative reads to the end.
+            size: bytes at most; None or negative reads to the end.
         Returns:
             Bytes of the source, empty at its end.
         Raises:
             DigestMismatch: the source has ended and its digest is not the expected one.
         """
-        block = self._source.read(size)
+        reads_all = size is None or size < 0
+        block = self._source.read(-1 if size is None else size)
         self._hash.update(block)
         self.size += len(block)
-        if size < 0 or (size > 0 and not block):
+        if reads_all or (size and not block):
             self._compare()
         return block
 
@@ -133,7 +138,7 @@ class DigestReader:
             raise DigestMismatch(self._what, expected=str(self._expected), actual=str(self.digest))
 
 
-def digest_of(source: BinaryIO, algorithm: str = "sha256") -> Digest:
+def digest_of(source: Readable, algorithm: str = "sha256") -> Digest:
     """Digest a file object from its present position to its end.
 
     Args:

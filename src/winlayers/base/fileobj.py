@@ -7,6 +7,7 @@ knows nothing of paths, formats or compression.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import threading
@@ -92,7 +93,7 @@ class BoundedReader(RawReader):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Read on into a buffer; see ``read``."""
-        return _read_into(self, buffer)
+        return read_into(self, buffer)
 
     def skip(self) -> None:
         """Read what is left of the bound, so that the source stands behind it.
@@ -122,7 +123,7 @@ class CountingReader(RawReader):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Read on into a buffer and count."""
-        return _read_into(self, buffer)
+        return read_into(self, buffer)
 
 
 class CountingWriter(RawWriter):
@@ -173,7 +174,7 @@ class JoinedReader(RawReader):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Read on into a buffer; see ``read``."""
-        return _read_into(self, buffer)
+        return read_into(self, buffer)
 
 
 class PaddedReader(RawReader):
@@ -209,7 +210,7 @@ class PaddedReader(RawReader):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Read on into a buffer; see ``read``."""
-        return _read_into(self, buffer)
+        return read_into(self, buffer)
 
 
 class _SizedReader(RawReader):
@@ -254,7 +255,7 @@ class _SizedReader(RawReader):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Read on into a buffer."""
-        return _read_into(self, buffer)
+        return read_into(self, buffer)
 
     @abstractmethod
     def read_at(self, position: int, size: int) -> bytes:
@@ -356,9 +357,13 @@ def write_all(target: BinaryIO, data: memoryview) -> None:
     Args:
         target: where to write.
         data: bytes, of item size 1.
+    Raises:
+        BlockingIOError: the target does not block and takes nothing now.
     """
     while data:
         written = target.write(data)
+        if not written:
+            raise BlockingIOError(errno.EAGAIN, "a file that is written to must block")
         data = data[written:]
 
 
@@ -407,6 +412,21 @@ def read_exactly_at(descriptor: int, offset: int, size: int) -> bytes:
     return b"".join(parts)
 
 
+def read_into(reader: Readable, buffer: WriteableBuffer) -> int:
+    """A ``readinto`` for a reader that only has ``read``.
+
+    Args:
+        reader: what to read from, once.
+        buffer: where to.
+    Returns:
+        Bytes read; none only at the end.
+    """
+    with memoryview(buffer) as view, view.cast("B") as flat:
+        block = reader.read(len(flat))
+        flat[: len(block)] = block
+        return len(block)
+
+
 _SEEK_LOCK = threading.Lock()
 
 
@@ -419,10 +439,3 @@ def _seek_and_read(descriptor: int, size: int, offset: int) -> bytes:
 
 
 _pread = getattr(os, "pread", _seek_and_read)
-
-
-def _read_into(reader: Readable, buffer: WriteableBuffer) -> int:
-    with memoryview(buffer) as view, view.cast("B") as flat:
-        block = reader.read(len(flat))
-        flat[: len(block)] = block
-        return len(block)
