@@ -63,6 +63,16 @@ class ImportPolicy:
     sync: bool = True
 
 
+class TarSource(Protocol):
+    """Where an import reads its tar from."""
+
+    def read(self, size: int = -1, /) -> bytes | memoryview:
+        """At most ``size`` bytes, perhaps in a buffer that is good only until the next call.
+
+        No bytes only at the end.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
     """One layer to be imported.
@@ -70,8 +80,7 @@ class ImportRequest:
     Attributes:
         layer_id: name of the new layer.
         chain: the layers it stands on.
-        tar: the uncompressed tar. ``read(n)`` gives at most n bytes, perhaps in a buffer that is only
-            good until the next call, and ``b""`` at the end.
+        tar: the uncompressed tar.
         confirm: called once after the end of ``tar`` with the bytes counted; returns what is known of
             the tar, or raises to abandon the import.
         files: the driver's own files, name to content, published with the layer.
@@ -81,7 +90,7 @@ class ImportRequest:
 
     layer_id: str
     chain: Chain
-    tar: BinaryIO
+    tar: TarSource
     confirm: Callable[[int], TarFacts]
     files: Mapping[str, bytes] = field(default_factory=dict)
     policy: ImportPolicy = field(default_factory=ImportPolicy)

@@ -91,9 +91,7 @@ class RefCounts:
                 for layer_id, pid, started in db.execute("SELECT layer_id, pid, started FROM holds")
                 if str(process_start_time(pid)) != started
             ]
-            db.executemany(
-                "DELETE FROM holds WHERE layer_id = ? AND pid = ? AND started = ?", gone
-            )
+            db.executemany("DELETE FROM holds WHERE layer_id = ? AND pid = ? AND started = ?", gone)
             return sorted({layer_id for layer_id, _, _ in gone})
 
     @contextmanager

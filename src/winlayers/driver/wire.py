@@ -16,6 +16,7 @@ Source: the idea is that of docker-windows-write-layer in moby/moby, which passe
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import struct
@@ -61,7 +62,7 @@ class FrameReader:
             raise Malformed("write-layer request", f"a message of {size} bytes")
         return json.loads(self._exactly(size))
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         """Bytes of the tar, at most ``size``; none at its end."""
         if not self._in_frame():
             return b""
@@ -97,10 +98,22 @@ class SplicingFrameReader(FrameReader):
         """Move at most ``size`` bytes of the tar to the end of a file; 0 at the end of the tar."""
         if not self._in_frame():
             return 0
-        moved = os.splice(self._descriptor, descriptor, min(size, self._left))
+        try:
+            moved = os.splice(self._descriptor, descriptor, min(size, self._left))
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return self._copy_into(descriptor, size)  # a file system that cannot take pages
         if not moved:
             raise _gone()
         self._left -= moved
+        return moved
+
+    def _copy_into(self, descriptor: int, size: int) -> int:
+        data = memoryview(self.read(size))
+        moved = len(data)
+        while data:
+            data = data[os.write(descriptor, data) :]
         return moved
 
 

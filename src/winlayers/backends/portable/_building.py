@@ -290,13 +290,13 @@ class IndexBuilder:
         """Whether the entry can be added; reports what is let pass."""
         if not _is_utf8(name):
             self._has_surrogates = True
-            detail = f"{ascii(name)} holds half of a surrogate pair"
+            detail = f"{name!a} holds half of a surrogate pair"
             self._report(Finding("name-surrogate", path, detail, offset=header.offset))
         fault = fault_of_component(name)
         if fault is None:
             return True
         code, reason = fault
-        detail = f"{ascii(name)} {reason}"
+        detail = f"{name!a} {reason}"
         if self._lenient_names and code in LENIENT_FAULTS and "/" not in name:
             self._report(Finding(code, path, detail, offset=header.offset))
             return True
@@ -335,8 +335,23 @@ class IndexBuilder:
         folded = fold(name)
         shown = None if name == folded else sql_text(name)
         self._rows.append(
-            (row, parent, sql_text(folded), shown, _DIRECTORY, 0x10, 0, 0, 0, 0, 0, 0, 0)
-            + (NODE_IMPLIED, header.offset)
+            (
+                row,
+                parent,
+                sql_text(folded),
+                shown,
+                _DIRECTORY,
+                16,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                NODE_IMPLIED,
+                header.offset,
+            )
         )
         self._flush()
         return row
@@ -348,7 +363,23 @@ class IndexBuilder:
         folded = fold(name)
         shown = None if name == folded else sql_text(name)
         self._rows.append(
-            (row, parent, sql_text(folded), shown, _WHITEOUT, 0, 0, 0, 0, 0, 0, 0, 0, 0, header.offset)
+            (
+                row,
+                parent,
+                sql_text(folded),
+                shown,
+                _WHITEOUT,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                header.offset,
+            )
         )
         self.entry_count += 1
         self._owner_path = ""
@@ -431,11 +462,13 @@ class IndexBuilder:
             return False
         stream = stream.removesuffix(":$DATA")
         if not self._owner_path or fold(head + owner) != fold(self._owner_path):
-            detail = f"{stream!r} stands after {self._owner_path or 'nothing'!r}, not after its file"
+            detail = (
+                f"{stream!r} stands after {self._owner_path or 'nothing'!r}, not after its file"
+            )
             self._breach("stream-orphan", path, header, detail)
             return True
         if fault := fault_of_component(stream):
-            self._breach(fault[0], path, header, f"stream {ascii(stream)} {fault[1]}")
+            self._breach(fault[0], path, header, f"stream {stream!a} {fault[1]}")
             return True
         if not _is_utf8(stream):
             self._has_surrogates = True
@@ -446,8 +479,16 @@ class IndexBuilder:
         try:
             self._db.execute(
                 "INSERT INTO streams VALUES (?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?, ?)",
-                (self._owner_row, number, sql_text(fold(stream)), sql_text(stream))
-                + (header.size, attributes, header.body_offset, mapped),
+                (
+                    self._owner_row,
+                    number,
+                    sql_text(fold(stream)),
+                    sql_text(stream),
+                    header.size,
+                    attributes,
+                    header.body_offset,
+                    mapped,
+                ),
             )
         except sqlite3.IntegrityError:
             self._breach("stream-duplicate", path, header, "the file has it already")
@@ -486,7 +527,9 @@ class IndexBuilder:
     def _flush(self) -> None:
         rows, self._rows = self._rows, []
         if self._replaced:
-            rows = [(row[0], self._replaced.get(int(row[1] or 0), row[1]), *row[2:]) for row in rows]
+            rows = [
+                (row[0], self._replaced.get(int(row[1] or 0), row[1]), *row[2:]) for row in rows
+            ]
         try:
             self._db.executemany(_INSERT_ENTRY, rows)
         except sqlite3.IntegrityError:
@@ -525,7 +568,9 @@ class IndexBuilder:
         return parent, name
 
     def _path_of(self, parent: int, name: int | str | bytes | None) -> str:
-        components = [name.decode("utf-8", "surrogatepass") if isinstance(name, bytes) else str(name)]
+        components = [
+            name.decode("utf-8", "surrogatepass") if isinstance(name, bytes) else str(name)
+        ]
         while parent:
             parent, above = self._place_of(parent)
             components.append(above)
@@ -624,4 +669,3 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-

@@ -139,7 +139,8 @@ def read_facts(connection: sqlite3.Connection) -> dict[str, str]:
 def write_facts(connection: sqlite3.Connection, facts: dict[str, Any]) -> None:
     """Set facts; each value is kept as text."""
     connection.executemany(
-        "INSERT OR REPLACE INTO facts VALUES (?, ?)", [(key, str(value)) for key, value in facts.items()]
+        "INSERT OR REPLACE INTO facts VALUES (?, ?)",
+        [(key, str(value)) for key, value in facts.items()],
     )
 
 

@@ -12,8 +12,9 @@ import errno
 import os
 import threading
 from pathlib import Path
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
+from winlayers.backends.contract import TarSource
 from winlayers.errors import NoSpace
 
 # How many bytes are written between two flushes.
@@ -50,7 +51,9 @@ class PackWriter:
         self._due = threading.Semaphore(0)
         self._ending = False
         self._sync_error: OSError | None = None
-        self._thread = threading.Thread(target=self._flush_early, name="winlayers-sync", daemon=True)
+        self._thread = threading.Thread(
+            target=self._flush_early, name="winlayers-sync", daemon=True
+        )
         if sync:
             self._thread.start()
 
@@ -149,7 +152,7 @@ class PackingSource:
         pack: where they go.
     """
 
-    def __init__(self, tar: BinaryIO, pack: PackWriter) -> None:
+    def __init__(self, tar: TarSource, pack: PackWriter) -> None:
         self._tar = tar
         self._pack = pack
         self._splice = tar if isinstance(tar, Spliceable) else None

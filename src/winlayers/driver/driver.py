@@ -1,0 +1,388 @@
+"""The graph driver "windowsfilter": layers by id, each on a chain of parents.
+
+The operations and what they mean are those of the original: Docker calls ``create`` and then
+``apply_diff``; ``get`` and ``put`` are counted; ``remove`` renames first and destroys then, so that what a
+crash leaves is known for what it is. Where the original has faults, this driver does what was meant;
+``docs/explanation/differences.md`` lists each. This module refuses to know how a backend keeps a layer.
+
+Source: moby/moby daemon/graphdriver/windows/windows.go.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO, Protocol, Self, runtime_checkable
+
+from winlayers.backends.contract import Backend, ImportPolicy, Usage
+from winlayers.base.digest import Digest
+from winlayers.base.locking import FileLock
+from winlayers.base.progress import Cancel, NullProgress, Progress
+from winlayers.driver.importing import Importer, ImportJob
+from winlayers.driver.metadata import (
+    LAYER_CHAIN,
+    REMOVING,
+    build_layer_chain,
+    check_layer_id,
+    read_layer_chain,
+    read_layer_id,
+)
+from winlayers.driver.options import parse_driver_options
+from winlayers.driver.refcount import RefCounts
+from winlayers.errors import (
+    LayerHasChildren,
+    LayerMounted,
+    LayerNotFound,
+    ParentMissing,
+    PathNotFound,
+)
+from winlayers.layer.chain import Chain
+from winlayers.layer.changes import Change, ChangeKind, changes
+from winlayers.layer.entry import EntryKind, LayerSummary
+from winlayers.layer.findings import Finding
+from winlayers.layer.merge import MergedView
+from winlayers.layer.names import decode_name, split_tar_name
+from winlayers.layer.view import View
+
+NAME = "windowsfilter"
+
+
+@runtime_checkable
+class Recovers(Protocol):
+    """A backend that can remove what a crash left."""
+
+    def recover(self) -> list[str]:
+        """The names of what was removed."""
+
+
+class Driver:
+    """The driver over one home.
+
+    Args:
+        root: root of the store; the layers are in ``windowsfilter`` below it.
+        backend: keeps the layers.
+        importer: runs imports into that backend.
+        options: driver options as Docker passes them (``size=…``).
+    Raises:
+        UnknownOption: an option that does not parse.
+    """
+
+    def __init__(
+        self, root: Path, backend: Backend, importer: Importer, options: Iterable[str] = ()
+    ) -> None:
+        self._root = root
+        self._home = root / NAME
+        self._backend = backend
+        self._import = importer
+        self._counts = RefCounts(root / "driver.db")
+        self._options = parse_driver_options(options)
+
+    # -- the operations of the original -------------------------------------------------------------
+
+    def __str__(self) -> str:
+        return NAME
+
+    def status(self) -> list[tuple[str, str]]:
+        """What ``docker info`` shows of the driver, as names and values."""
+        return [("Windows", "")]
+
+    def exists(self, layer_id: str) -> bool:
+        """Whether there is a layer of this id."""
+        return self._backend.exists(self._resolve(layer_id))
+
+    def create(self, layer_id: str, parent: str = "") -> None:
+        """Make a read-only layer that ``apply_diff`` fills later.
+
+        Raises:
+            LayerExists: the id is taken.
+            ParentMissing: there is no such parent.
+        """
+        chain = self._chain_on(parent)
+        self._backend.create(check_layer_id(layer_id), chain, self._files(chain))
+
+    def apply_diff(self, layer_id: str, parent: str, diff: BinaryIO) -> int:
+        """Fill a layer from its tar, compressed or not, creating it where it is not there yet.
+
+        Returns:
+            Bytes of the unnamed data of all files.
+        Raises:
+            Malformed: the tar is damaged or breaks a law of layers; nothing is left of it.
+        """
+        return self.import_layer(layer_id, parent, diff).size
+
+    def diff(self, layer_id: str, parent: str = "") -> BinaryIO:
+        """The layer as a tar, uncompressed; of an imported layer the bytes that were imported.
+
+        Args:
+            layer_id: the layer.
+            parent: its parent, by which nothing is decided, as in the original.
+        """
+        resolved = self._known(layer_id)
+        return self._backend.export_tar(resolved, self.chain(layer_id))
+
+    def changes(self, layer_id: str, parent: str = "") -> Iterator[Change]:
+        """What a layer changes, in folded order of the paths as in the tar (``Files/…``).
+
+        Args:
+            layer_id: the layer.
+            parent: what to compare with; its own parent where this is empty.
+        """
+        resolved = self._known(layer_id)
+        chain = self.chain(layer_id)
+        old_id = self._known(parent) if parent else chain.parent
+        if old_id is None:
+            old = self._backend_view(())
+        else:
+            old = self._backend_view((old_id, *self.chain(old_id)))
+        with closing(old), closing(self._backend_view((resolved, *chain))) as new:
+            yield from changes(old, new)
+
+    def diff_size(self, layer_id: str, parent: str = "") -> int:
+        """Bytes of the unnamed data of all files that a layer adds or modifies."""
+        total = 0
+        with closing(self.view(layer_id)) as view:
+            for change in self.changes(layer_id, parent):
+                if change.kind is ChangeKind.DELETED:
+                    continue
+                node = view.lookup(change.path)
+                if node is not None and node.kind is EntryKind.FILE:
+                    total += node.size
+        return total
+
+    def get(self, layer_id: str, mount_label: str = "") -> Path:
+        """Hold a layer, and tell where it is; ``put`` lets it go again.
+
+        Returns:
+            The layer's folder: a sealed layer is not mounted, and the original answers so too.
+        Raises:
+            LayerNotFound: there is no such layer.
+        """
+        resolved = self._known(layer_id)
+        self._counts.add(resolved)
+        if not self._backend.exists(resolved):  # removed between the two
+            self._counts.drop(resolved)
+            raise LayerNotFound(f"there is no layer {layer_id}")
+        return self._dir(resolved)
+
+    def put(self, layer_id: str) -> None:
+        """Let go of a layer that ``get`` gave; nothing happens where nobody holds it."""
+        self._counts.drop(self._resolve(layer_id))
+
+    def remove(self, layer_id: str) -> None:
+        """Remove a layer; nothing happens where there is none, as in the original.
+
+        Raises:
+            LayerMounted: somebody got it and did not put it.
+            LayerHasChildren: other layers stand on it.
+        """
+        resolved = self._resolve(layer_id)
+        leaving = self._dir(resolved + REMOVING)
+        with FileLock(self._root / "lock"):
+            if not self._backend.exists(resolved):
+                return
+            self._check_free(resolved)
+            if leaving.exists():
+                self._backend.destroy(leaving.name)
+            os.rename(self._dir(resolved), leaving)
+        self._backend.destroy(leaving.name)
+
+    def cleanup(self) -> list[str]:
+        """Finish what a crash left: half-removed layers, unfinished imports, counts of dead processes.
+
+        Returns:
+            What was cleaned up, a line each.
+        """
+        done = []
+        for folder in sorted(self._home.iterdir()) if self._home.is_dir() else ():
+            if folder.name.endswith(REMOVING):
+                self._backend.destroy(folder.name)
+                done.append(f"removed {folder.name}")
+        if isinstance(self._backend, Recovers):
+            done.extend(f"removed unfinished import {name}" for name in self._backend.recover())
+        done.extend(f"forgot holders of {name}" for name in self._counts.forget_the_dead())
+        return done
+
+    def get_metadata(self, layer_id: str) -> dict[str, str]:
+        """What ``docker inspect`` shows of the layer: its folder under ``dir``."""
+        return {"dir": str(self._dir(self._resolve(layer_id)))}
+
+    def diff_getter(self, layer_id: str) -> DiffGetter:
+        """Reads any file of a layer by its name in the tar."""
+        resolved = self._known(layer_id)
+        return DiffGetter(self._backend_view((resolved,)))
+
+    # -- what the command line and the store need besides -------------------------------------------
+
+    def import_layer(
+        self,
+        layer_id: str,
+        parent: str,
+        source: BinaryIO,
+        *,
+        digest: Digest | None = None,
+        diff_id: Digest | None = None,
+        policy: ImportPolicy | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+        report: Callable[[Finding], None] = lambda finding: None,
+    ) -> LayerSummary:
+        """Make a sealed layer from its tar, in one step: all of it or nothing.
+
+        Args:
+            layer_id: name of the new layer; one that was created and not filled is filled.
+            parent: the layer that it stands on, or ``""`` for a base layer.
+            source: the tar, gzip, zstd or not compressed; only ``read`` is used.
+            digest: of the bytes of ``source``, compared at the end.
+            diff_id: of the uncompressed tar, compared at the end.
+            policy: what is let pass.
+            progress: told the bytes read.
+            cancel: stops the import when set.
+            report: called with each finding that is no error.
+        Returns:
+            What was counted, with both digests.
+        Raises:
+            LayerExists, ParentMissing, Malformed, DigestMismatch, NoSpace, TooLarge, Cancelled.
+        """
+        check_layer_id(layer_id)
+        resolved = self._resolve(layer_id)
+        chain = self._chain_on(parent)
+        return self._import(
+            ImportJob(
+                resolved,
+                chain,
+                source,
+                self._files(chain),
+                digest,
+                diff_id,
+                policy or ImportPolicy(),
+                progress or NullProgress(),
+                cancel or Cancel(),
+                report,
+            )
+        )
+
+    def layers(self) -> list[str]:
+        """The ids of all layers, sorted; those on their way out are not among them."""
+        if not self._home.is_dir():
+            return []
+        return sorted(
+            entry.name
+            for entry in os.scandir(self._home)
+            if entry.is_dir() and not entry.name.endswith(REMOVING)
+        )
+
+    def chain(self, layer_id: str) -> Chain:
+        """The parents of a layer, nearest first.
+
+        Raises:
+            ParentMissing: one of them is not there.
+        """
+        chain = read_layer_chain(self._dir(self._known(layer_id)))
+        for member in chain:
+            if not self._backend.exists(member):
+                raise ParentMissing(
+                    f"layer {layer_id} stands on layer {member}, which is not there"
+                )
+        return chain
+
+    def children(self, layer_id: str) -> list[str]:
+        """The ids of the layers that stand on one, near or far."""
+        resolved = self._resolve(layer_id)
+        return [
+            other
+            for other in self.layers()
+            if resolved in read_layer_chain(self._dir(other)).layer_ids
+        ]
+
+    def usage(self, layer_id: str) -> Usage:
+        """What a layer holds."""
+        return self._backend.usage(self._known(layer_id))
+
+    def view(self, layer_id: str, *, alone: bool = False) -> View:
+        """A layer over its chain, or alone; to be closed by the caller."""
+        resolved = self._known(layer_id)
+        return self._backend_view((resolved, *(() if alone else self.chain(layer_id))))
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _backend_view(self, layer_ids: tuple[str, ...]) -> View:
+        if not layer_ids:
+            return MergedView(())
+        return self._backend.view(layer_ids[0], Chain(layer_ids[1:]))
+
+    def _dir(self, layer_id: str) -> Path:
+        return self._home / os.path.basename(layer_id)
+
+    def _resolve(self, layer_id: str) -> str:
+        """The id that a layer is kept under."""
+        name = os.path.basename(layer_id.replace("\\", "/"))
+        return read_layer_id(self._dir(name)) or name if name else name
+
+    def _known(self, layer_id: str) -> str:
+        resolved = self._resolve(layer_id)
+        if not resolved or not self._backend.exists(resolved):
+            raise LayerNotFound(f"there is no layer {layer_id!r} in {self._home}")
+        return resolved
+
+    def _chain_on(self, parent: str) -> Chain:
+        """The chain of a new layer; a parent that was created and never filled is left out of it."""
+        if not parent:
+            return Chain()
+        resolved = self._resolve(parent)
+        if not resolved or not self._backend.exists(resolved):
+            raise ParentMissing(
+                f"cannot create layer with missing parent {parent}: not in {self._home}"
+            )
+        above = self.chain(parent)
+        if self._backend.usage(resolved).kind == "created":
+            return above
+        return Chain((resolved, *above))
+
+    def _files(self, chain: Chain) -> Mapping[str, bytes]:
+        return {LAYER_CHAIN: build_layer_chain(self._dir(member).absolute() for member in chain)}
+
+    def _check_free(self, layer_id: str) -> None:
+        holders = self._counts.holders(layer_id)
+        if holders:
+            who = ", ".join(map(str, holders))
+            raise LayerMounted(
+                f"layer {layer_id} is held by process {who}; end it, or put the layer first"
+            )
+        if children := self.children(layer_id):
+            who = ", ".join(children[:5]) + (", …" if len(children) > 5 else "")
+            raise LayerHasChildren(f"layer {layer_id} is the parent of {who}; remove those first")
+
+
+class DiffGetter:
+    """Reads files of one layer by their names in its tar, as Docker does to build the tar again."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def get(self, name: str | bytes) -> BinaryIO:
+        """The bytes of a file, or of an alternate stream (``Files/a.txt:stream``).
+
+        Args:
+            name: as in the tar.
+        Raises:
+            PathNotFound: the layer has no file of this name.
+        """
+        raw = name if isinstance(name, bytes) else name.encode("utf-8", "surrogatepass")
+        components = split_tar_name(raw)
+        path, _, stream = "/".join(components).partition(":")
+        node = self._view.lookup(path)
+        if node is None or (node.kind is EntryKind.DIRECTORY and not stream):
+            raise PathNotFound(f"the layer has no file {decode_name(raw)!r}")
+        return self._view.open(node, stream)
+
+    def close(self) -> None:
+        """Let go of the layer."""
+        self._view.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

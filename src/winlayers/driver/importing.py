@@ -1,0 +1,239 @@
+"""One import: in line, or handed to the write-layer process.
+
+Either way the parent inflates, digests and compares, and the backend parses and writes; what differs is
+whether the backend runs in this process. A process of its own keeps a fault in parsing a stranger's tar
+away from the daemon, and on Windows the privileges of a restore away from it too.
+
+Source: moby/moby daemon/graphdriver/windows/windows.go (importLayer, writeLayerReexec).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Protocol
+
+from winlayers.backends.contract import Backend, ImportPolicy, ImportRequest, TarFacts
+from winlayers.base.blocks import BlockPump
+from winlayers.base.digest import Digest
+from winlayers.base.progress import Cancel, NullProgress, Progress
+from winlayers.base.splicing import PipeSender
+from winlayers.driver import wire
+from winlayers.errors import DigestMismatch, RemoteFailure
+from winlayers.layer.chain import Chain
+from winlayers.layer.entry import LayerSummary
+from winlayers.layer.findings import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class ImportJob:
+    """One layer to be imported, as the driver sees it.
+
+    Attributes:
+        layer_id: name of the new layer.
+        chain: the layers it stands on.
+        source: the layer's tar, perhaps compressed; only ``read`` is used.
+        files: the driver's own files, published with the layer.
+        digest: what the bytes of ``source`` must have, or None.
+        diff_id: what the uncompressed tar must have, or None.
+        policy: what is let pass.
+        progress: told the bytes read from ``source``.
+        cancel: asked before each block.
+        report: called with each finding that is no error.
+    """
+
+    layer_id: str
+    chain: Chain
+    source: BinaryIO
+    files: Mapping[str, bytes]
+    digest: Digest | None = None
+    diff_id: Digest | None = None
+    policy: ImportPolicy = field(default_factory=ImportPolicy)
+    progress: Progress = field(default_factory=NullProgress)
+    cancel: Cancel = field(default_factory=Cancel)
+    report: Callable[[Finding], None] = lambda finding: None
+
+
+class Importer(Protocol):
+    """A way to run one import."""
+
+    def __call__(self, job: ImportJob) -> LayerSummary: ...
+
+
+class InlineImporter:
+    """Runs imports in this process."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def __call__(self, job: ImportJob) -> LayerSummary:
+        with _pump(job) as pump:
+            return self._backend.import_tar(
+                ImportRequest(
+                    job.layer_id,
+                    job.chain,
+                    pump,
+                    lambda size: _verified(job, pump),
+                    job.files,
+                    job.policy,
+                    job.report,
+                )
+            )
+
+
+class ChildImporter:
+    """Runs each import in a process of its own, which is spawned, never forked.
+
+    Args:
+        home: root of the store, told to the child.
+        tmpdir: where the child stages, or None for its default.
+    """
+
+    def __init__(self, home: Path, tmpdir: Path | None = None) -> None:
+        self._home = home
+        self._tmpdir = tmpdir
+
+    def __call__(self, job: ImportJob) -> LayerSummary:
+        child = subprocess.Popen(
+            _command(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+        )
+        with _Answers(child, job.report) as answers, _pump(job) as pump:
+            assert child.stdin is not None
+            try:
+                self._send(job, pump, child.stdin)
+            except BrokenPipeError:
+                return answers.summary()  # the child stopped listening, and says why
+            except BaseException:
+                child.stdin.close()  # the word to abandon it
+                raise
+            return answers.summary()
+
+    def _send(self, job: ImportJob, pump: BlockPump, stdin: IO[bytes]) -> None:
+        sender = PipeSender(stdin.fileno())
+        sender.send_bytes(
+            wire.build_message(
+                {
+                    "home": str(self._home),
+                    "tmpdir": None if self._tmpdir is None else str(self._tmpdir),
+                    "layer_id": job.layer_id,
+                    "chain": job.chain.layer_ids,
+                    "files": {name: content.decode() for name, content in job.files.items()},
+                    "policy": asdict(job.policy),
+                }
+            )
+        )
+        while (block := pump.take()) is not None:
+            sender.send_bytes(wire.build_frame_head(block[1]))
+            free = sender.send(*block)
+            if free is not None:
+                pump.give_back(free)
+        facts = _verified(job, pump)
+        sender.send_bytes(wire.build_frame_head(0) + wire.build_message(asdict(facts)))
+
+
+class _Answers:
+    """Collects what a child says while it is being talked to, and ends it."""
+
+    def __init__(self, child: subprocess.Popen[bytes], report: Callable[[Finding], None]) -> None:
+        self._child = child
+        self._report = report
+        self._summary: LayerSummary | None = None
+        self._error: Exception | None = None
+        self._stderr = b""
+        self._threads = [
+            threading.Thread(target=target, name="winlayers-child", daemon=True)
+            for target in (self._read_answers, self._read_stderr)
+        ]
+
+    def __enter__(self) -> _Answers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close the pipes; a child that was not told to commit leaves nothing behind."""
+        assert self._child.stdin is not None
+        self._child.stdin.close()
+        self._child.wait()
+        for thread in self._threads:
+            thread.join()
+        for pipe in (self._child.stdout, self._child.stderr):
+            assert pipe is not None
+            pipe.close()
+
+    def summary(self) -> LayerSummary:
+        """What the child made of the layer, once it has ended.
+
+        Raises:
+            WinlayersError, OSError: what the child met; RemoteFailure if it died without a word.
+        """
+        assert self._child.stdin is not None
+        self._child.stdin.close()
+        status = self._child.wait()
+        for thread in self._threads:
+            thread.join()
+        if self._error is not None:
+            raise self._error
+        if self._summary is None:
+            said = self._stderr.decode("utf-8", "replace").strip()
+            how = f"by signal {-status}" if status < 0 else f"with status {status}"
+            raise RemoteFailure(
+                f"the write-layer process ended {how} and imported nothing"
+                + (f"; it said: {said[-2000:]}" if said else "")
+            )
+        return self._summary
+
+    def _read_answers(self) -> None:
+        assert self._child.stdout is not None
+        buffered = open(self._child.stdout.fileno(), "rb", closefd=False)  # noqa: SIM115 - a view of the pipe
+        for line in buffered:
+            answer: dict[str, Any] = json.loads(line)
+            if "finding" in answer:
+                self._report(wire.load_finding(answer["finding"]))
+            elif "error" in answer:
+                self._error = wire.load_error(answer["error"])
+            else:
+                self._summary = LayerSummary(**answer["summary"])
+
+    def _read_stderr(self) -> None:
+        assert self._child.stderr is not None
+        while chunk := self._child.stderr.read(65536):
+            self._stderr = (self._stderr + chunk)[-65536:]
+
+
+def _pump(job: ImportJob) -> BlockPump:
+    return BlockPump(
+        job.source, max_size=job.policy.max_size, progress=job.progress, cancel=job.cancel
+    )
+
+
+def _verified(job: ImportJob, pump: BlockPump) -> TarFacts:
+    """Compare the digests with the wanted ones.
+
+    Raises:
+        DigestMismatch: one is another.
+    """
+    for what, wanted, actual in (
+        ("the layer file", job.digest, pump.digest),
+        ("the uncompressed layer", job.diff_id, pump.diff_id),
+    ):
+        if wanted is not None and wanted != actual:
+            raise DigestMismatch(what, expected=str(wanted), actual=str(actual))
+    is_verified = job.digest is not None or job.diff_id is not None
+    return TarFacts(pump.size, str(pump.diff_id), str(pump.digest), is_verified)
+
+
+def _command() -> list[str]:
+    """The child: this Python, looking for modules where this process does."""
+    code = "import sys, json; sys.path[:] = json.loads(sys.argv.pop()); "
+    code += "from winlayers.worker import main; sys.exit(main())"
+    return [sys.executable, "-c", code, json.dumps([path or "." for path in sys.path])]

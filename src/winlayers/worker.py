@@ -1,0 +1,74 @@
+"""The write-layer process: runs one import that its parent feeds, and ends.
+
+What goes in and out is told in ``driver.wire``. The process publishes only on the word to commit; an end of
+its input before that leaves nothing. Source: docker-windows-write-layer in moby/moby
+daemon/graphdriver/windows/windows.go.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from winlayers.backends.contract import ImportPolicy, ImportRequest, TarFacts
+from winlayers.backends.portable.backend import PortableBackend
+from winlayers.driver import wire
+from winlayers.errors import Corrupt, WinlayersError
+from winlayers.layer.chain import Chain
+
+_NICENESS = 10
+
+
+def main() -> int:
+    """Run one import from standard input to standard output; the exit status."""
+    # The parent decides about interrupts: it closes our input.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform != "win32":
+        os.nice(_NICENESS)  # the parent inflates, and everything waits for that
+    descriptor = sys.stdin.fileno()
+    splices = sys.platform == "linux"
+    source = wire.SplicingFrameReader(descriptor) if splices else wire.FrameReader(descriptor)
+    try:
+        request = source.read_message()
+        backend = PortableBackend(
+            Path(request["home"]),
+            tmpdir=None if request["tmpdir"] is None else Path(request["tmpdir"]),
+        )
+        summary = backend.import_tar(_request(request, source))
+    except (WinlayersError, OSError) as error:
+        _say({"error": wire.dump_error(error)})
+        return 1
+    _say({"summary": asdict(summary)})
+    return 0
+
+
+def _request(request: dict[str, Any], source: wire.FrameReader) -> ImportRequest:
+    def confirm(size: int) -> TarFacts:
+        facts = TarFacts(**source.read_message())
+        if facts.size != size:
+            raise Corrupt(f"{size} bytes of the layer arrived, {facts.size} were sent")
+        return facts
+
+    return ImportRequest(
+        request["layer_id"],
+        Chain(tuple(request["chain"])),
+        source,
+        confirm,
+        {name: content.encode() for name, content in request["files"].items()},
+        ImportPolicy(**request["policy"]),
+        lambda finding: _say({"finding": wire.dump_finding(finding)}),
+    )
+
+
+def _say(answer: dict[str, Any]) -> None:
+    sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
