@@ -263,9 +263,8 @@ class HeaderDecoder:
         """Descriptor, EA list and reparse buffer of a header that has more than the usual records."""
         pax = header.pax
         if SDDL_DESCRIPTOR in pax and RAW_DESCRIPTOR not in pax:
-            security = parse_sddl_record(pax[SDDL_DESCRIPTOR])
-        ea = _parse_whole_ea(pax[WHOLE_EA]) if WHOLE_EA in pax else parse_xattrs(pax)
-        return security, ea, self.reparse(path, header)
+            security = _parse_sddl_record(pax[SDDL_DESCRIPTOR])
+        return security, parse_ea_records(pax), self.reparse(path, header)
 
     def reparse(self, path: str, header: TarHeader) -> bytes:
         """The reparse buffer of a header: that of our record where it fits the link, else made of the link.
@@ -309,7 +308,36 @@ def _times_go(header: TarHeader, created_ns: int | None) -> tuple[int, int, int,
     return creation, access, write, change
 
 
-def parse_sddl_record(text: bytes) -> bytes:
+def parse_descriptor_records(pax: dict[bytes, bytes]) -> bytes:
+    """The security descriptor of a header as it stands there, whether it parses or not.
+
+    Args:
+        pax: the records of the header.
+    Returns:
+        The raw descriptor, or the one that the SDDL text says; ``b""`` without either.
+    Raises:
+        Malformed: base64 or SDDL that does not parse.
+    """
+    text = pax.get(RAW_DESCRIPTOR)
+    if text is None:
+        return _parse_sddl_record(pax.get(SDDL_DESCRIPTOR, b""))
+    return decode_base64(text, "MSWINDOWS.rawsd")
+
+
+def parse_ea_records(pax: dict[bytes, bytes]) -> bytes:
+    """The EA list of a header: our record of the whole list if there is one, else one record an attribute.
+
+    Args:
+        pax: the records of the header.
+    Returns:
+        The list, that of single records sorted by name; ``b""`` for no attributes.
+    Raises:
+        Malformed: base64 that does not decode, or what makes no list.
+    """
+    return _parse_whole_ea(pax[WHOLE_EA]) if WHOLE_EA in pax else _parse_xattrs(pax)
+
+
+def _parse_sddl_record(text: bytes) -> bytes:
     """``MSWINDOWS.sd`` of old layers as a raw descriptor."""
     if not text:
         return b""
@@ -320,7 +348,7 @@ def parse_sddl_record(text: bytes) -> bytes:
         raise Malformed("MSWINDOWS.sd", reason, finding="security-invalid") from error
 
 
-def parse_xattrs(pax: dict[bytes, bytes]) -> bytes:
+def _parse_xattrs(pax: dict[bytes, bytes]) -> bytes:
     """The EA list of the ``MSWINDOWS.xattr.*`` records, sorted by name; ``b""`` without any."""
     keys = sorted(key for key in pax if key.startswith(EA_PREFIX))
     if not keys:
