@@ -95,6 +95,7 @@ _WORD = re.compile(rf"[A-Za-z_]+(?![{LOCAL_NAME}%]|[^\x00-\x7f])")
 _PREFIXED = re.compile(
     rf"(@(?:user|resource|device)\.)((?:[{PREFIXED_NAME}%]|[^\x00-\x7f])+)", re.IGNORECASE
 )
+_DIGIT = re.compile(r"[0-9]")
 _PLAIN = re.compile(rf"(?:[{LOCAL_NAME}%]|[^\x00-\x7f])+")
 _PREFIXED_CHARACTER = re.compile(rf"[{PREFIXED_NAME}]")
 _PLAIN_CHARACTER = re.compile(rf"[{LOCAL_NAME}]")
@@ -237,7 +238,8 @@ def _parse_value(scanner: Scanner, *, only_sids: bool, in_list: bool = False) ->
     number = scanner.integer(-1 << 63, (1 << 63) - 1)
     if number is not None:
         return _build_integer(number)
-    if in_list:
+    if in_list or scanner.match(_DIGIT) is not None:
+        # A name may start with a digit, but on this side it would be a number gone wrong.
         raise scanner.malformed("value expected")
     return _parse_attribute(scanner)
 
