@@ -58,11 +58,11 @@ def parse_records(body: bytes) -> dict[bytes, bytes]:
         Malformed: a record that does not fit its length, has no key or holds a NUL where none may be.
     Source: formats.md 1.5a.
     """
-    records = _parse_lines(body)
+    records = parse_plain_records(body)
     return _parse_strictly(body) if records is None else records
 
 
-def _parse_lines(body: bytes) -> dict[bytes, bytes] | None:
+def parse_plain_records(body: bytes) -> dict[bytes, bytes] | None:
     """The records where each is one plain line; None where any needs a closer look.
 
     A body that passes means the same to the strict loop: the first line has the length it claims, so

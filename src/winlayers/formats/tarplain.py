@@ -17,6 +17,7 @@ from winlayers.errors import Malformed
 from winlayers.formats.tarblock import (
     MAGIC_USTAR,
     NO_TIMES,
+    TYPE_EXTENDED,
     USTAR_OR_PAX,
     Block,
     Ids,
@@ -51,11 +52,13 @@ class _Memory(dict[bytes, T]):
 class PlainBlocks:
     """Reads plain header blocks, with a memory of its own."""
 
+    __slots__ = ("_adlers", "_ids", "_numbers", "_owners")
+
     def __init__(self) -> None:
         """Begin with nothing remembered."""
         self._adlers = _Memory(_expected_adler)
         self._ids = _Memory(_read_ids)
-        self._sizes = _Memory(parse_number)
+        self._numbers = _Memory(parse_number)
         self._owners = _Memory(_read_owner)
 
     def parse(self, block: bytes) -> Block | None:
@@ -66,9 +69,8 @@ class PlainBlocks:
         Returns:
             What ``parse_block`` would give, or None; always None for what it would refuse.
         """
-        fields = _FIELDS.unpack(block)
         name, ids_text, size_text, mtime_text, checksum, kind, link, owner_text, prefix, trailer = (
-            fields
+            _FIELDS.unpack(block)
         )
         # An ASCII block sums up to 65024 at the most, so the low half of its Adler-32 (1 plus the sum
         # modulo 65521) tells the sum exactly, and signed bytes sum up to the same.
@@ -82,15 +84,51 @@ class PlainBlocks:
                 return None
             ids, ids_strict = self._ids[ids_text]
             owner, owner_strict = self._owners[owner_text]
-            size = self._sizes[size_text]
+            size = self._numbers[size_text]
             mtime = int(digits, 8)
         except (Malformed, ValueError):
             return None  # parse_block says what is wrong
         if owner is None:
             return None
         strict = ids_strict and owner_strict and not (size_text[11] or mtime_text[11])
-        formats = USTAR_OR_PAX if strict else 0
-        return text_of(name), text_of(link), kind, size, mtime, ids, owner, NO_TIMES, formats
+        return (
+            name.partition(b"\0")[0],
+            link.partition(b"\0")[0] if link[0] else b"",
+            kind,
+            size,
+            mtime,
+            ids,
+            owner,
+            NO_TIMES,
+            USTAR_OR_PAX if strict else 0,
+        )
+
+    def parse_extension(self, block: bytes) -> tuple[int, int] | None:
+        """Read as much of a plain block of type ``x`` as is of use; no bad field is let through.
+
+        Args:
+            block: 512 bytes.
+        Returns:
+            Size of the body and set of formats as ``parse_block`` would give them, or None.
+        """
+        _, ids_text, size_text, mtime_text, checksum, kind, _, owner_text, prefix, trailer = (
+            _FIELDS.unpack(block)
+        )
+        if kind != TYPE_EXTENDED or prefix or trailer or not block.isascii():
+            return None
+        try:
+            if adler32(block) & 0xFFFF != self._adlers[checksum]:
+                return None
+            _, ids_strict = self._ids[ids_text]
+            owner, owner_strict = self._owners[owner_text]
+            self._numbers[mtime_text]
+            size = self._numbers[size_text]
+        except Malformed:
+            return None
+        if owner is None:
+            return None
+        strict = ids_strict and owner_strict and not (size_text[11] or mtime_text[11])
+        return size, USTAR_OR_PAX if strict else 0
 
 
 def _expected_adler(checksum: bytes) -> int:

@@ -10,14 +10,20 @@ Source: formats.md 1.5a; checked against the vectors gotar_read.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
 
 from winlayers.base.fileobj import RawReader
 from winlayers.errors import Malformed, TooLarge
 from winlayers.formats import tarsparse
-from winlayers.formats.pax import RECORDS_LIMIT, parse_decimal, parse_pax_time, parse_records
+from winlayers.formats.pax import (
+    FIELD_KEYS,
+    RECORDS_LIMIT,
+    parse_decimal,
+    parse_pax_time,
+    parse_plain_records,
+    parse_records,
+)
 from winlayers.formats.tarblock import (
     ANY_FORMAT,
     BLOCK_SIZE,
@@ -47,36 +53,24 @@ from winlayers.formats.tarblock import (
     text_of,
 )
 from winlayers.formats.tarplain import PlainBlocks
+from winlayers.formats.tarsource import TarSource, Window
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-#: Bytes asked of the source at a time.
-READ_SIZE = 1 << 20
-# Below this, reading on is as fast as seeking, and the next header comes with it.
-_SEEK_SIZE = 1 << 18
 # The most zeros that reading a whole body may make out of holes.
 _WHOLE_SPARSE_LIMIT = 1 << 30
 
 _GIGA = 1_000_000_000
+_EXTENDED = ord(TYPE_EXTENDED)
+_PLAIN_TYPES = frozenset({TYPE_REGULAR}) | BODILESS_TYPES
+_SELDOM_RECORDS = FIELD_KEYS - {b"mtime", b"atime", b"ctime"}
 _EXTENSIONS = frozenset({TYPE_EXTENDED, TYPE_GLOBAL, TYPE_LONG_NAME, TYPE_LONG_LINK})
 #: The format guessed from the set of those that are left.
 _GUESSES: tuple[TarFormat | None, ...] = tuple(
     USTAR if left & USTAR else PAX if left & PAX else GNU if left & GNU else None
     for left in range(ANY_FORMAT + 1)
 )
-
-
-class TarSource(Protocol):
-    """What a tar is read from.
-
-    ``read`` may give less than asked for, and any bytes-like object, valid until the next ``read``; none
-    only at the end. A method ``skip(size) -> int`` is used to pass over bodies, if there is one: it says
-    how many bytes it skipped, less only at the end. Otherwise a source that is seekable is sought.
-    """
-
-    def read(self, size: int, /) -> bytes | bytearray | memoryview:
-        """Bytes, at most ``size``."""
 
 
 class TarReader:
@@ -94,12 +88,7 @@ class TarReader:
                 archive may be lost to others; closing and draining it is the caller's.
         """
         self.end_marker = 0
-        self._source: TarSource = source
-        self._skip_source = _way_to_skip(source)
-        self._buffer: bytes | memoryview = b""
-        self._at = 0  # in the buffer
-        self._end = 0  # of the buffer
-        self._base = 0  # offset of the buffer in the tar
+        self._window = Window(source)
         self._left = 0  # bytes of the stored body not read yet
         self._padding = 0  # after them
         self._sparse: tarsparse.SparseBody | None = None
@@ -113,7 +102,7 @@ class TarReader:
     @property
     def offset(self) -> int:
         """Bytes of the tar used so far: after ``next`` the start of the body, after the end its end."""
-        return self._base + self._at
+        return self._window.offset
 
     def __iter__(self) -> Iterator[TarHeader]:
         """The entries from here on; bodies that were not read are skipped."""
@@ -137,54 +126,45 @@ class TarReader:
             self._body.close()
             self._body = None
         try:
-            header = self._next()
+            header = self._next_plain() or self._next()
         except Malformed as error:
             raise self._failed(error, self._block_at) from None
         self._ended = header is None
         return header
 
-    def _next(self) -> TarHeader | None:
-        start: int | None = None
+    def _next_plain(self) -> TarHeader | None:
+        """The next entry if it is like nearly all: plain blocks, wholly in the buffer, not sparse.
+
+        This is ``_next`` for that case alone, in one piece because the import waits for it. None leaves
+        the entry, errors included, to ``_next``; nothing has moved then.
+        """
+        window, plain = self._window, self._plain
+        buffer, base, end = window.buffer, window.base, window.end
+        start = window.at + self._left + self._padding
+        at = start + BLOCK_SIZE
+        if at > end:
+            return None
+        block = bytes(buffer[start:at])
+        records: dict[bytes, bytes] | None = {}
         formats = ANY_FORMAT
-        records: dict[bytes, bytes] = {}
-        long_name = long_link = b""
-        while True:
-            rest = self._left + self._padding
-            if rest > self._end - self._at:
-                if not self._finish_body():
-                    return None
-            else:
-                self._at += rest
-            self._header = None
-            self._block_at = self._base + self._at
-            if start is None:
-                start = self._block_at
-            block = self._take(BLOCK_SIZE)
-            fields = self._plain.parse(block) if len(block) == BLOCK_SIZE else None
-            if fields is None:
-                fields = self._parse_odd(block)
-                if fields is None:
-                    return None
-            name, link, kind, size, mtime, ids, owner, times, allowed = fields
-            formats &= allowed
-            self._open_body(kind, size)
-            if kind not in _EXTENSIONS:
-                break
-            body = self._take_extension()
-            if kind == TYPE_LONG_NAME:
-                formats &= GNU
-                long_name = text_of(body)
-            elif kind == TYPE_LONG_LINK:
-                formats &= GNU
-                long_link = text_of(body)
-            else:
-                formats &= PAX
-                records = parse_records(body)
-                if kind == TYPE_GLOBAL:
-                    return self._global_header(name, records, formats, start)
-        mode, uid, gid = ids
-        uname, gname, devmajor, devminor = owner
-        atime, ctime = times
+        if block[156] == _EXTENDED:
+            extension = plain.parse_extension(block)
+            if extension is None:
+                return None
+            size, formats = extension
+            main = at + size + -size % BLOCK_SIZE
+            if size > RECORDS_LIMIT or main + BLOCK_SIZE > end:
+                return None
+            records = parse_plain_records(bytes(buffer[at : at + size]))
+            formats &= PAX
+            at = main + BLOCK_SIZE
+            block = bytes(buffer[main:at])
+        fields = plain.parse(block)
+        if fields is None or records is None:
+            return None
+        name, link, kind, size, mtime, (mode, uid, gid), owner, _, allowed = fields
+        if kind not in _PLAIN_TYPES:
+            return None
         header = TarHeader(
             name,
             kind,
@@ -193,66 +173,99 @@ class TarReader:
             mode,
             uid,
             gid,
-            uname,
-            gname,
-            devmajor,
-            devminor,
+            *owner,
             mtime * _GIGA,
-            None if atime is None else atime * _GIGA,
-            None if ctime is None else ctime * _GIGA,
+            None,
+            None,
             records,
-            _GUESSES[formats],
-            start,
+            _GUESSES[formats & allowed],
+            base + start,
+            base + at,
         )
+        if records:
+            try:
+                _apply_records(header)
+            except Malformed:
+                return None
+            size = header.size
+        if kind in BODILESS_TYPES:
+            self._left = self._padding = 0
+        elif size < 0:
+            return None
+        else:
+            self._left = header.stored_size = size
+            self._padding = -size % BLOCK_SIZE
+        window.at = at
         self._header = header
-        self._complete(header, block, long_name, long_link)
+        self._sparse = None
         return header
 
-    def _complete(
-        self, header: TarHeader, block: bytes, long_name: bytes, long_link: bytes
-    ) -> None:
-        """Apply what stood before the block to its header, and get ready for the body."""
-        records = header.pax
-        if records:
-            _apply_records(header)
-        if long_name:
-            header.name = long_name
-        if long_link:
-            header.linkname = long_link
+    def _next(self) -> TarHeader | None:
+        """The next entry, whatever its kind."""
+        before = _Extensions()
+        start: int | None = None
+        while self._finish_body():
+            self._block_at = self.offset
+            if start is None:
+                start = self._block_at
+            block = self._window.take(BLOCK_SIZE)
+            fields = self._parse(block)
+            if fields is None:
+                return None
+            kind = fields[2]
+            before.formats &= fields[-1]
+            self._open_body(kind, fields[3])
+            if kind not in _EXTENSIONS:
+                return self._complete(fields, block, before, start)
+            before.add(kind, self._take_extension())
+            if kind == TYPE_GLOBAL:
+                return self._global_header(fields[0], before, start)
+        return None
+
+    def _complete(self, fields: Block, block: bytes, before: _Extensions, start: int) -> TarHeader:
+        """The header of an entry from its block and what stood before; the body is got ready."""
+        name, link, kind, size, mtime, ids, owner, (atime, ctime), _ = fields
+        header = self._header = TarHeader(name, kind, link, size, *ids)
+        header.uname, header.gname, header.devmajor, header.devminor = owner
+        header.mtime_ns = mtime * _GIGA
+        header.atime_ns = None if atime is None else atime * _GIGA
+        header.ctime_ns = None if ctime is None else ctime * _GIGA
+        header.format = _GUESSES[before.formats]
+        header.offset = start
+        records = header.pax = before.records
+        _apply_records(header)
+        header.name = before.long_name or header.name
+        header.linkname = before.long_link or header.linkname
         if header.typeflag == TYPE_OLD_REGULAR:
             header.typeflag = TYPE_DIRECTORY if header.name.endswith(b"/") else TYPE_REGULAR
         self._open_body(header.typeflag, header.size)
-        header.body_offset = self._base + self._at
+        header.body_offset = self.offset
         header.stored_size = self._left
-        if header.typeflag == TYPE_GNU_SPARSE or (records and tarsparse.version_of(records)):
+        if header.typeflag == TYPE_GNU_SPARSE or tarsparse.version_of(records):
             self._set_up_sparse(header, block)
+        return header
 
     # Blocks and bodies in the source
 
-    def _parse_odd(self, block: bytes) -> Block | None:
-        """A block that is not plain: zeros, the end of the source, another kind, or a bad one."""
+    def _parse(self, block: bytes) -> Block | None:
+        """The fields of a block that was taken; None at the end of the tar."""
         if not block:
             return None
         if len(block) < BLOCK_SIZE:
             raise self._cut()
         if block != ZERO_BLOCK:
-            return parse_block(block)
-        self.end_marker = 1
-        block = self._take(BLOCK_SIZE)
-        if not block:
+            return self._plain.parse(block) or parse_block(block)
+        self.end_marker += 1
+        if self.end_marker == 2:
             return None
-        if len(block) < BLOCK_SIZE:
-            raise self._cut()
-        if block != ZERO_BLOCK:
+        if self._parse(self._window.take(BLOCK_SIZE)) is not None:
             raise malformed("one zero block, and then one that is not")
-        self.end_marker = 2
         return None
 
     def _open_body(self, kind: bytes, size: int) -> None:
-        self._sparse = None
+        """Get ready for the body of the block that was taken."""
         if kind in BODILESS_TYPES:
-            self._left = self._padding = 0
-            return
+            size = 0
         if size < 0:
             raise malformed(f"negative size {size}")
         self._left = size
@@ -260,58 +273,27 @@ class TarReader:
 
     def _finish_body(self) -> bool:
         """Pass over the rest of the body and its padding; False where the source ends in the padding."""
-        if not self._discard(self._left):
+        if not self._window.pass_over(self._left):
             raise self._cut()
-        self._left = 0
-        padding, self._padding = self._padding, 0
-        return self._discard(padding)
+        padding, self._left, self._padding = self._padding, 0, 0
+        self._sparse = None
+        self._header = None
+        return self._window.pass_over(padding)
 
     def _take_extension(self) -> bytes:
         """The body of an ``x``, ``g``, ``L`` or ``K`` entry."""
-        wanted = min(self._left, RECORDS_LIMIT + 1)
-        body = self._take(wanted)
-        if len(body) < wanted:
-            raise self._cut()
-        if wanted > RECORDS_LIMIT:
+        body = self._take(min(self._left, RECORDS_LIMIT + 1))
+        if len(body) > RECORDS_LIMIT:
             raise malformed(TOO_LONG)
         self._left = 0
         return body
 
     def _take(self, size: int) -> bytes:
-        """The next bytes; less only at the end of the source."""
-        at = self._at
-        if size <= self._end - at:
-            self._at = at + size
-            return bytes(self._buffer[at : at + size])
-        pieces = []
-        while size and (self._at < self._end or self._fill()):
-            pieces.append(bytes(self._buffer[self._at : self._at + size]))
-            self._at += len(pieces[-1])
-            size -= len(pieces[-1])
-        return b"".join(pieces)
-
-    def _fill(self) -> bool:
-        """Get the next block of the source in place of the present one, which must be used up."""
-        chunk = self._source.read(READ_SIZE)
-        self._base += self._end
-        self._at = 0
-        self._end = len(chunk)
-        self._buffer = chunk if type(chunk) is bytes else memoryview(chunk)
-        return self._end > 0
-
-    def _discard(self, size: int) -> bool:
-        """Pass over bytes; whether the source has that many."""
-        while size > self._end - self._at:
-            size -= self._end - self._at
-            self._at = self._end
-            if self._skip_source is not None and size >= _SEEK_SIZE:
-                skipped = self._skip_source(size)
-                self._base += skipped
-                return skipped >= size
-            if not self._fill():
-                return False
-        self._at += size
-        return True
+        """The next bytes, all of them."""
+        taken = self._window.take(size)
+        if len(taken) < size:
+            raise self._cut()
+        return taken
 
     def _cut(self) -> Malformed:
         """The error for a source that ends where it must not."""
@@ -329,17 +311,16 @@ class TarReader:
 
     # Kinds of entries
 
-    def _global_header(
-        self, name: bytes, records: dict[bytes, bytes], formats: int, start: int
-    ) -> TarHeader:
-        at = self._base + self._at
+    def _global_header(self, name: bytes, before: _Extensions, start: int) -> TarHeader:
+        """An entry that says something of all that follow; here it is only handed out."""
+        records = before.records
         return TarHeader(
             records.get(b"path") or name,
             TYPE_GLOBAL,
             pax=records,
-            format=_GUESSES[formats],
+            format=_GUESSES[before.formats],
             offset=start,
-            body_offset=at,
+            body_offset=self.offset,
         )
 
     def _set_up_sparse(self, header: TarHeader, block: bytes) -> None:
@@ -354,7 +335,7 @@ class TarReader:
             raise malformed("sparse entry of a type without a body")
         tarsparse.check_runs(runs, header.size)
         header.sparse = runs
-        header.body_offset = self._base + self._at
+        header.body_offset = self.offset
         header.stored_size = self._left
         self._sparse = tarsparse.SparseBody(runs, header.size, self._left, self._read_stored)
 
@@ -369,17 +350,13 @@ class TarReader:
         return tarsparse.parse_map_record(records)
 
     def _take_map_block(self) -> bytes:
-        block = self._take(BLOCK_SIZE)
-        if len(block) < BLOCK_SIZE:
-            raise self._cut()
-        return block
+        return self._take(BLOCK_SIZE)
 
     def _take_body_block(self) -> bytes:
-        block = self._take(min(BLOCK_SIZE, self._left))
-        self._left -= len(block)
-        if len(block) < BLOCK_SIZE:
+        if self._left < BLOCK_SIZE:
             raise self._cut()
-        return block
+        self._left -= BLOCK_SIZE
+        return self._take(BLOCK_SIZE)
 
     # The body of the present entry
 
@@ -442,12 +419,41 @@ class TarReader:
         size = min(size, self._left)
         if not size:
             return b""
-        if self._at == self._end and not self._fill():
+        piece = self._window.take_some(size)
+        if not piece:
             raise self._cut()
-        piece = bytes(self._buffer[self._at : min(self._at + size, self._end)])
-        self._at += len(piece)
         self._left -= len(piece)
         return piece
+
+
+class _Extensions:
+    """What the blocks before an entry's own say of it.
+
+    Attributes:
+        records: those of the last extended header.
+        long_name, long_link: from GNU's blocks for them.
+        formats: set of formats that all blocks so far allow.
+    """
+
+    __slots__ = ("formats", "long_link", "long_name", "records")
+
+    def __init__(self) -> None:
+        self.records: dict[bytes, bytes] = {}
+        self.long_name = b""
+        self.long_link = b""
+        self.formats = ANY_FORMAT
+
+    def add(self, kind: bytes, body: bytes) -> None:
+        """Take in the body of a block of type ``x``, ``g``, ``L`` or ``K``; the last of a kind counts."""
+        if kind == TYPE_LONG_NAME:
+            self.formats &= GNU
+            self.long_name = text_of(body)
+        elif kind == TYPE_LONG_LINK:
+            self.formats &= GNU
+            self.long_link = text_of(body)
+        else:
+            self.formats &= PAX
+            self.records = parse_records(body)
 
 
 class _Body(RawReader):
@@ -476,38 +482,15 @@ def _apply_records(header: TarHeader) -> None:
         header.atime_ns = parse_pax_time(text)
     if text := get(b"ctime"):
         header.ctime_ns = parse_pax_time(text)
-    if text := get(b"path"):
-        header.name = text
-    if text := get(b"linkpath"):
-        header.linkname = text
+    if _SELDOM_RECORDS.isdisjoint(header.pax):
+        return
+    header.name = get(b"path") or header.name
+    header.linkname = get(b"linkpath") or header.linkname
+    header.uname = get(b"uname") or header.uname
+    header.gname = get(b"gname") or header.gname
     if text := get(b"size"):
         header.size = parse_decimal(text)
     if text := get(b"uid"):
         header.uid = parse_decimal(text)
     if text := get(b"gid"):
         header.gid = parse_decimal(text)
-    if text := get(b"uname"):
-        header.uname = text
-    if text := get(b"gname"):
-        header.gname = text
-
-
-def _way_to_skip(source: BinaryIO | TarSource) -> Callable[[int], int] | None:
-    """How to pass over bytes of the source without reading them, if it can."""
-    skip: Callable[[int], int] | None = getattr(source, "skip", None)
-    if skip is not None:
-        return skip
-    seekable: Callable[[], bool] | None = getattr(source, "seekable", None)
-    if seekable is None or not seekable():
-        return None
-    file = cast(BinaryIO, source)
-
-    def seek_past(size: int) -> int:
-        # Seeking does not notice the end, so the last byte is read.
-        start = file.tell()
-        file.seek(start + size - 1)
-        if file.read(1):
-            return size
-        return max(file.seek(0, os.SEEK_END) - start, 0)
-
-    return seek_past

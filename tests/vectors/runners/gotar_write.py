@@ -31,18 +31,18 @@ def where(error: dict[str, Any] | None) -> tuple[int, str] | None:
 def write(target: io.BytesIO, case: dict[str, Any]) -> tuple[int, str] | None:
     """Write all of the case up to its first error; the number of the entry and what failed."""
     writer = TarWriter(target)
-    entry, op = 0, "close"
+    place = (0, "close")
     try:
         for entry, fields in enumerate(case["headers"] or []):
-            op = "header"
+            place = (entry, "header")
             writer.add(header_of(fields))
-            op = "data"
+            place = (entry, "data")
             writer.write(b64(fields["data"]) or b"")
-        op = "close"
+            place = (entry, "close")
         if case["close"]:
             writer.close()
     except Malformed:
-        return entry, op
+        return place
     return None
 
 
