@@ -121,7 +121,8 @@ def parse_descriptor(data: bytes) -> SecurityDescriptor:
     Args:
         data: the descriptor; bytes behind its last part do not count.
     Returns:
-        What it says. Of the bytes, only gaps, slack and the order of the parts are not in it.
+        What it says. Not in it are gaps, slack and the order of the parts, an ACL whose bit in ``control`` is
+        clear, and bits of object ACEs without meaning.
     Raises:
         Malformed: cut short, another revision, not self-relative, or a part that is not at a multiple of 4,
             lies in the header, or does not fit; with the offset in bytes.

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import doctest
+from pathlib import Path
+
 import pytest
 
 from winlayers.errors import InvalidArgument, Malformed, UnknownFeature
@@ -279,3 +282,11 @@ def test_bytes_of_a_dacl() -> None:
     assert (
         dacl_of("D:(A;;FA;;;SY)") == "02001c0001000000" + "00001400ff011f00010100000000000512000000"
     )
+
+
+@pytest.mark.parametrize("page", ["security.md", "sddl.md"])
+def test_examples_of_the_reference_pages_run(page: str) -> None:
+    path = Path(__file__).parents[3] / "docs" / "reference" / "formats" / page
+    failed, attempted = doctest.testfile(str(path), module_relative=False)
+    assert attempted > 5
+    assert failed == 0
