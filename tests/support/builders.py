@@ -26,6 +26,7 @@ from winlayers.layer.copying import copy_entries
 from winlayers.layer.entry import Entry, EntryKind, EntryReader
 from winlayers.layer.laws import OPAQUE_TARGET
 from winlayers.layer.merge import MergedView
+from winlayers.layer.view import Node, View, walk
 
 #: 2020-01-01 00:00 UTC.
 NEW_YEAR_FILETIME = 132_223_104_000_000_000
@@ -158,3 +159,21 @@ def _reparse(path: str, buffer: bytes, is_directory: bool, fields: dict[str, Any
     attributes = 0x410 if is_directory else 0x420
     given = {"attributes": attributes, "reparse": buffer, **fields}
     return a_directory(path, **given) if is_directory else a_file(path, **given)
+
+
+def node_at(view: View, path: str) -> Node:
+    """The node at a path, which has to be there."""
+    node = view.lookup(path)
+    assert node is not None, f"{path!r} is not in the view"
+    return node
+
+
+def content_at(view: View, path: str, stream: str = "") -> bytes:
+    """The bytes of a node's data or of one of its alternate streams."""
+    with view.open(node_at(view, path), stream) as file:
+        return file.read()
+
+
+def paths_of(view: View) -> list[str]:
+    """All paths of a view, in its order."""
+    return [node.path for node in walk(view, view.root())]

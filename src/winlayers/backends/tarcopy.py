@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol, Self
 from winlayers.backends.contract import ImportRequest, TarFacts
 from winlayers.base.pipe import reader_of
 from winlayers.errors import InvalidName, Malformed, TooLarge
+from winlayers.formats.tar import TarSource
 from winlayers.layer.backuptar import BackupTarReader, BackupTarWriter
 from winlayers.layer.copying import copy_entries
 from winlayers.layer.entry import Entry, EntryReader, EntryWriter, LayerSummary, Part
@@ -81,12 +82,12 @@ def export_tar(reader: EntryReader) -> BinaryIO:
 class _MeasuredTar:
     """The tar of a request, counted, and not longer than it may be."""
 
-    def __init__(self, tar: BinaryIO, max_size: int | None) -> None:
+    def __init__(self, tar: TarSource, max_size: int | None) -> None:
         self._tar = tar
         self._max_size = max_size
         self.size = 0
 
-    def read(self, size: int = _BLOCK_SIZE, /) -> bytes:
+    def read(self, size: int = _BLOCK_SIZE, /) -> bytes | bytearray | memoryview:
         block = self._tar.read(size)
         self.size += len(block)
         if self._max_size is not None and self.size > self._max_size:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum, auto
 
-from winlayers.errors import Malformed
+from winlayers.errors import InvalidName, Malformed
 from winlayers.formats.text16 import utf16_unit_count
 from winlayers.layer.entry import Entry, EntryKind, Part
 from winlayers.layer.names import (
@@ -27,6 +27,7 @@ from winlayers.layer.names import (
     fault_of_component,
     fold,
 )
+from winlayers.layer.streamnames import check_stream_name
 from winlayers.layer.view import Node
 
 #: Last component of the path of an opaque whiteout: the name of its marker without the prefix.
@@ -107,8 +108,12 @@ class Laws:
             raise _breach("stream-duplicate", entry, f"stream {part.name!r} comes twice")
         self._streams.add(folded)
         if part.name:
-            if fault := fault_of_component(part.name):
-                raise _breach(fault[0], entry, f"stream {part.name!r} {fault[1]}")
+            try:
+                check_stream_name(part.name, entry.path)
+            except InvalidName as error:
+                raise Malformed(
+                    "layer", str(error), entry=entry.path, finding=error.finding
+                ) from error
         elif entry.kind is EntryKind.DIRECTORY:
             raise Malformed("layer", "is a directory with data", entry=entry.path)
 
