@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
+from winlayers.formats.tar import TarSource
 from winlayers.layer.chain import Chain
 from winlayers.layer.entry import EntryReader, EntryWriter, LayerSummary
 from winlayers.layer.findings import Finding
@@ -61,16 +62,6 @@ class ImportPolicy:
     allow_unterminated: bool = False
     max_size: int | None = None
     sync: bool = True
-
-
-class TarSource(Protocol):
-    """Where an import reads its tar from."""
-
-    def read(self, size: int = -1, /) -> bytes | memoryview:
-        """At most ``size`` bytes, perhaps in a buffer that is good only until the next call.
-
-        No bytes only at the end.
-        """
 
 
 @dataclass(frozen=True, slots=True)

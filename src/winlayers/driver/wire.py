@@ -156,8 +156,7 @@ def load_error(value: dict[str, Any]) -> Exception:
     if value.get("errno") is not None:
         return OSError(value["errno"], value["strerror"], value["filename"])
     kind = getattr(errors, value["kind"], None)
-    is_ours = isinstance(kind, type) and issubclass(kind, WinlayersError)
-    if is_ours and not issubclass(kind, DigestMismatch):
+    if isinstance(kind, type) and issubclass(kind, WinlayersError) and kind is not DigestMismatch:
         loaded: WinlayersError = kind(value["message"])
         loaded.finding = value.get("finding")
         return loaded

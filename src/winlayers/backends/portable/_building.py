@@ -18,7 +18,7 @@ from pathlib import Path
 from winlayers.backends.portable import _index
 from winlayers.backends.portable._index import FLAG_MAPPED, sql_text, to_signed
 from winlayers.errors import InvalidName, Malformed
-from winlayers.formats.tar import TarHeader
+from winlayers.formats.tar import TarHeader, TarReader, TarSource
 from winlayers.layer.entry import Entry, EntryKind
 from winlayers.layer.findings import Finding
 from winlayers.layer.names import (
@@ -651,6 +651,25 @@ class IndexBuilder:
                 "INSERT INTO breaches VALUES (?, CAST(? AS TEXT), ?, ?)",
                 (finding.code, sql_text(finding.entry), finding.detail, finding.offset),
             )
+
+
+def index_tar(
+    source: TarSource, builder: IndexBuilder, find_in_parents: Callable[[str], bool | None]
+) -> bool:
+    """Read a tar to its end marker into an index.
+
+    Args:
+        source: the tar; what follows the end marker is left in it.
+        builder: takes the headers.
+        find_in_parents: as for ``IndexBuilder.finish``.
+    Returns:
+        Whether there was an end marker.
+    """
+    reader = TarReader(source)
+    for header in reader:
+        builder.add(header)
+    builder.finish(find_in_parents)
+    return reader.end_marker > 0
 
 
 #: Breaches after which not even a tolerant reading can place the entry.

@@ -14,8 +14,9 @@ import threading
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from winlayers.backends.contract import TarSource
+from winlayers.base.atomic import sync_file
 from winlayers.errors import NoSpace
+from winlayers.formats.tar import TarSource
 
 # How many bytes are written between two flushes.
 _SYNC_STEP = 16 << 20
@@ -82,7 +83,7 @@ class PackWriter:
             return
         self._end_thread()
         try:
-            os.fsync(self.descriptor)
+            sync_file(self.descriptor)
         except OSError as error:
             raise self._translated(error) from error
 

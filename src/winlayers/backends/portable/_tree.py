@@ -122,7 +122,7 @@ class SealedTable:
         kind, size, body, flags = self._db.execute(
             "SELECT kind, size, body, flags FROM entries WHERE id = ?", (row,)
         ).fetchone()
-        data = ()
+        data: tuple[Part, ...] = ()
         if kind == EntryKind.FILE:
             extents = self._extents(row, 0, size, body, mapped=bool(flags & FLAG_MAPPED))
             data = (Part("", size, 0, extents),)

@@ -23,12 +23,14 @@ from typing import BinaryIO
 
 from winlayers.backends.contract import ImportRequest, TarFacts, Usage
 from winlayers.backends.portable import _index
-from winlayers.backends.portable._building import IndexBuilder
+from winlayers.backends.portable._building import IndexBuilder, index_tar
 from winlayers.backends.portable._pack import PackingSource, PackWriter
 from winlayers.backends.portable._recover import Staging, remove_leftovers
 from winlayers.backends.portable._tree import SealedTable
 from winlayers.backends.portable._writing import SealedWriter
-from winlayers.base.atomic import sync_directory, write_file
+from winlayers.base.atomic import publish, sync_directory, sync_file, write_file
+from winlayers.base.blocks import BlockPump
+from winlayers.base.compression import Compression
 from winlayers.base.locking import FileLock
 from winlayers.errors import (
     LayerExists,
@@ -36,9 +38,7 @@ from winlayers.errors import (
     Malformed,
     NoSpace,
     ParentMissing,
-    StoreCorrupt,
 )
-from winlayers.formats.tar import TarReader
 from winlayers.layer.backuptar import BackupTarReader
 from winlayers.layer.chain import Chain
 from winlayers.layer.entry import EntryKind, EntryReader, EntryWriter, LayerSummary
@@ -65,7 +65,7 @@ class PortableBackend:
         self._tmp = tmpdir or root / "tmp"
         for folder in (self._layers, self._tmp):
             folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(root / "lock")
+        self._lock_path = root / "lock"
 
     def recover(self) -> list[str]:
         """Remove what crashed imports left in the staging folder; the names of what was removed."""
@@ -93,13 +93,9 @@ class PortableBackend:
         with Staging(self._tmp, layer_id) as staging:
             for name, content in files.items():
                 write_file(staging.path / name, content)
-            with self._lock:
+            with FileLock(self._lock_path):
                 self._check_chain(chain)
-                target = self._layers / layer_id
-                if target.exists():
-                    raise LayerExists(f"layer {layer_id} exists already")
-                staging.publish(target)
-        sync_directory(self._layers)
+                staging.publish(self._layers / layer_id)
 
     def destroy(self, layer_id: str) -> None:
         folder = self._layers / layer_id
@@ -108,7 +104,13 @@ class PortableBackend:
 
     def writer(self, layer_id: str, chain: Chain, files: Mapping[str, bytes]) -> EntryWriter:
         self._check_absent(layer_id)
-        return SealedWriter(self, layer_id, chain, files, self._tmp)
+
+        def seal(tar: BinaryIO) -> LayerSummary:
+            with BlockPump(tar) as pump:
+                confirm = lambda size: TarFacts(size, str(pump.diff_id), str(pump.diff_id), True)  # noqa: E731
+                return self.import_tar(ImportRequest(layer_id, chain, pump, confirm, files))
+
+        return SealedWriter(seal, self._tmp)
 
     # -- asking ----------------------------------------------------------------------------------
 
@@ -162,13 +164,35 @@ class PortableBackend:
             raise
         return MergedView(tables)
 
-    def rebuild_index(self, layer_id: str) -> None:
+    def rebuild_index(self, layer_id: str, chain: Chain) -> None:
         """Make the index of a sealed layer again from its pack, and replace the old one.
 
+        Args:
+            layer_id: the layer.
+            chain: the layers it stands on; links into them are looked up.
         Raises:
-            Malformed, StoreCorrupt: the pack is not what was imported.
+            LayerNotFound: there is no pack.
+            Malformed: the pack is no layer any more.
         """
-        raise StoreCorrupt(f"layer {layer_id} has no pack")
+        sealed = self._sealed(layer_id)
+        with Staging(self._tmp, layer_id) as staging, open(sealed / PACK, "rb") as pack:
+            fresh = staging.path / INDEX
+            builder = IndexBuilder(
+                fresh, is_base=not len(chain), report=lambda finding: None, lenient_names=True
+            )
+            try:
+                with BlockPump(pack, compression=Compression.NONE) as pump:
+                    index_tar(pump, builder, lambda target: self._find(chain, target))
+                    while pump.read():
+                        pass
+                    builder.commit(
+                        _facts(TarFacts(pump.size, str(pump.diff_id), str(pump.diff_id), True))
+                    )
+            finally:
+                builder.close()
+            _sync_file(fresh)
+            os.replace(fresh, sealed / INDEX)
+            sync_directory(sealed)
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -208,13 +232,10 @@ class PortableBackend:
         pack = PackWriter(sealed / PACK, sync=policy.sync)
         try:
             source = PackingSource(request.tar, pack)
-            reader = TarReader(source)
-            for header in reader:
-                builder.add(header)
+            has_end = index_tar(source, builder, lambda target: self._find(request.chain, target))
             source.drain()
-            builder.finish(lambda target: self._find(request.chain, target))
             facts = request.confirm(pack.size)
-            if not (reader.end_marker or facts.verified or policy.allow_unterminated):
+            if not (has_end or facts.verified or policy.allow_unterminated):
                 raise Malformed(
                     "layer tar",
                     "it ends without an end marker, so it may have been cut at the border of an entry",
@@ -236,22 +257,18 @@ class PortableBackend:
     def _publish(self, request: ImportRequest, staging: Staging) -> None:
         sync = request.policy.sync
         target = self._layers / request.layer_id
-        with self._lock:
+        with FileLock(self._lock_path):
             self._check_chain(request.chain)
             if target.exists():
                 # Docker created the layer first: its files are there and the content is what is new.
                 self._check_absent(request.layer_id)
                 for name, content in request.files.items():
                     write_file(target / name, content, sync=sync)
-                os.rename(staging.path / SEALED, target / SEALED)
-                published = target
+                publish(staging.path / SEALED, target / SEALED, sync=sync)
             else:
                 for name, content in request.files.items():
                     write_file(staging.path / name, content, sync=sync)
-                staging.publish(target)
-                published = self._layers
-            if sync:
-                sync_directory(published)
+                staging.publish(target, sync=sync)
 
     def _find(self, chain: Chain, path: str) -> bool | None:
         """Whether the parents have a file at a path; False for a folder, None for nothing."""
@@ -286,4 +303,4 @@ def _summary(facts: dict[str, str]) -> LayerSummary:
 
 def _sync_file(path: Path) -> None:
     with open(path, "rb+") as file:
-        os.fsync(file.fileno())
+        sync_file(file.fileno())

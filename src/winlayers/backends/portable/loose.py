@@ -1,0 +1,121 @@
+"""Looks into a bare layer tar that is in no store, compressed or not.
+
+An index is made in a temporary folder, tolerantly: what an import would refuse becomes a finding, and the
+rest can still be listed and read. A tar that is not compressed is read where it is; another is inflated
+beside the index. This module refuses to know stores.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Self
+
+from winlayers.backends.portable._building import IndexBuilder, index_tar
+from winlayers.backends.portable._pack import PackingSource, PackWriter
+from winlayers.backends.portable._tree import SealedTable
+from winlayers.base.blocks import BlockPump
+from winlayers.base.compression import Compression, detect
+from winlayers.base.progress import Progress
+from winlayers.layer.merge import MergedView
+
+_INDEX = "index.db"
+_PACK = "layer.tar"
+
+
+class LooseLayer:
+    """An open layer tar.
+
+    Attributes:
+        table: the layer's own entries and findings.
+        view: the same as a view of one layer.
+    """
+
+    def __init__(self, table: SealedTable, folder: Path) -> None:
+        self.table = table
+        self.view = MergedView([table])
+        self._folder = folder
+
+    def close(self) -> None:
+        """Close the files and remove the temporary ones."""
+        self.view.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def open_loose(
+    path: Path,
+    *,
+    tmpdir: Path | None = None,
+    is_base: bool = False,
+    progress: Progress | None = None,
+) -> LooseLayer:
+    """Open a layer tar.
+
+    Args:
+        path: the file.
+        tmpdir: where the temporary files go; the system's temporary folder by default.
+        is_base: whiteouts are breaches; a bare tar does not tell whether it has parents.
+        progress: told the bytes read.
+    Returns:
+        The layer; its findings tell what an import would refuse.
+    Raises:
+        Malformed: it is no tar, or damaged; what comes before the damage is not shown.
+        OSError: it cannot be read.
+    """
+    folder = Path(mkdtemp(prefix="winlayers-", dir=tmpdir))
+    try:
+        builder = IndexBuilder(
+            folder / _INDEX, is_base=is_base, report=lambda finding: None, tolerant=True
+        )
+        try:
+            pack = _index_file(path, folder, builder, progress)
+        finally:
+            builder.close()
+        return LooseLayer(SealedTable(f"tar:{path}", folder / _INDEX, pack), folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _index_file(path: Path, folder: Path, builder: IndexBuilder, progress: Progress | None) -> Path:
+    """Index a file; where its uncompressed bytes are."""
+    with open(path, "rb", buffering=0) as file:
+        is_plain = detect(file.read(16)) is Compression.NONE
+        file.seek(0)
+        with BlockPump(file, progress=progress) as pump:
+            if is_plain:
+                has_end = index_tar(pump, builder, lambda target: True)
+                while pump.read():
+                    pass
+                pack = path
+            else:
+                pack = folder / _PACK
+                has_end = _index_packing(pump, pack, builder)
+            builder.commit(
+                {
+                    "tar_size": pump.size,
+                    "diff_id": pump.diff_id,
+                    "digest": pump.digest,
+                    "created_ns": 0,
+                    "has_end": int(has_end),
+                }
+            )
+    return pack
+
+
+def _index_packing(pump: BlockPump, pack: Path, builder: IndexBuilder) -> bool:
+    writer = PackWriter(pack, sync=False)
+    try:
+        source = PackingSource(pump, writer)
+        has_end = index_tar(source, builder, lambda target: True)
+        source.drain()
+        return has_end
+    finally:
+        writer.close()
