@@ -130,34 +130,38 @@ class _Collector:
         self._report = report
         self._reader = BackupReader(source)
         self._contents = BackupContents()
+        self._names: set[str] = set()
 
     def collect(self) -> BackupContents:
-        names: set[str] = set()
         header = self._reader.next()
         while header is not None:
-            contents = self._contents
-            if header.id in METADATA_IDS:
-                contents.take_metadata(self._reader, header)
-            elif header.id == PartId.DATA:
-                if contents.data is not None:
-                    raise self._malformed("data comes twice")
-                contents.data, header = self._content(header, "")
-                continue
-            elif header.id == PartId.ALTERNATE:
-                name = bare_name(header.name, self._path)
-                if fold(name) in names:
-                    raise self._malformed(f"alternate stream {name!r} comes twice")
-                names.add(fold(name))
-                part, header = self._content(header, name)
-                contents.streams.append(part)
-                continue
-            elif header.id in DROPPED_IDS:
-                detail = f"{PartId(header.id).name.lower()} of {header.size} bytes"
-                self._report(Finding("part-dropped", self._path, detail))
-            else:
-                raise self._malformed(f"unknown stream ID {header.id}")
-            header = self._reader.next()
-        return contents
+            header = self._take(header)
+        return self._contents
+
+    def _take(self, header: PartHeader) -> PartHeader | None:
+        """Take one part in, with its sparse blocks; the header of the next one."""
+        contents = self._contents
+        if header.id == PartId.DATA:
+            if contents.data is not None:
+                raise self._malformed("data comes twice")
+            contents.data, following = self._content(header, "")
+            return following
+        if header.id == PartId.ALTERNATE:
+            name = bare_name(header.name, self._path)
+            if fold(name) in self._names:
+                raise self._malformed(f"alternate stream {name!r} comes twice")
+            self._names.add(fold(name))
+            part, following = self._content(header, name)
+            contents.streams.append(part)
+            return following
+        if header.id in METADATA_IDS:
+            contents.take_metadata(self._reader, header)
+        elif header.id in DROPPED_IDS:
+            detail = f"{PartId(header.id).name.lower()} of {header.size} bytes"
+            self._report(Finding("part-dropped", self._path, detail))
+        else:
+            raise self._malformed(f"unknown stream ID {header.id}")
+        return self._reader.next()
 
     def _content(self, header: PartHeader, name: str) -> tuple[Part, PartHeader | None]:
         """A part with content, and the header after it and its sparse blocks."""
