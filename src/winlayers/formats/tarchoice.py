@@ -139,9 +139,8 @@ class _Survey:
 
     def strike(self, formats: int, what: str) -> None:
         """Rule formats out."""
-        if self._left & formats:
-            self._obstacles.append((formats, what))
-            self._left &= ~formats
+        self._obstacles.append((formats, what))
+        self._left &= ~formats
 
     def is_bare(self) -> bool:
         """Whether nothing is set but name, type, records and format."""
@@ -234,7 +233,8 @@ class _Survey:
         raise self._refusal(wanted, allowed)
 
     def _refusal(self, wanted: TarFormat | None, allowed: int) -> Malformed:
-        in_the_way = ", ".join([what for formats, what in self._obstacles if formats & allowed])
+        struck = [what for formats, what in self._obstacles if formats & allowed]
+        in_the_way = ", ".join(dict.fromkeys(struck))
         name = "no format" if wanted is None else f"{wanted.name} not"
         return malformed(f"{name} able to hold it: {in_the_way}", entry=self._header.name)
 
