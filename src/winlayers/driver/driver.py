@@ -39,7 +39,7 @@ from winlayers.errors import (
     PathNotFound,
 )
 from winlayers.layer.chain import Chain
-from winlayers.layer.changes import Change, ChangeKind, changes
+from winlayers.layer.changes import Change, changes
 from winlayers.layer.entry import EntryKind, LayerSummary
 from winlayers.layer.findings import Finding
 from winlayers.layer.merge import MergedView
@@ -141,15 +141,7 @@ class Driver:
 
     def diff_size(self, layer_id: str, parent: str = "") -> int:
         """Bytes of the unnamed data of all files that a layer adds or modifies."""
-        total = 0
-        with closing(self.view(layer_id)) as view:
-            for change in self.changes(layer_id, parent):
-                if change.kind is ChangeKind.DELETED:
-                    continue
-                node = view.lookup(change.path)
-                if node is not None and node.kind is EntryKind.FILE:
-                    total += node.size
-        return total
+        return sum(change.size for change in self.changes(layer_id, parent))
 
     def get(self, layer_id: str, mount_label: str = "") -> Path:
         """Hold a layer, and tell where it is; ``put`` lets it go again.

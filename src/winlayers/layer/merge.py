@@ -14,6 +14,7 @@ Source: formats of microsoft/hcsshim pkg/ociwclayer (whiteouts, link search); OC
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import BinaryIO, Protocol
 
@@ -23,8 +24,12 @@ from winlayers.layer.names import fold
 from winlayers.layer.view import NODE_IMPLIED, NODE_OPAQUE, Node
 
 ROOT_ROW = 0
-# How many nodes of listed folders a view remembers; about 400 bytes each.
-_CACHED_NODES = 50_000
+
+_Stack = tuple[tuple[int, int], ...]
+_Nodes = list[Node]  # in the class below, ``list`` is a method
+
+# How many nodes that were looked up a view remembers; about 500 bytes each.
+_REMEMBERED_NODES = 20_000
 
 
 class LayerTable(Protocol):
@@ -67,9 +72,8 @@ class MergedView:
     def __init__(self, tables: Sequence[LayerTable]) -> None:
         self._tables = tuple(tables)
         self._root = _root(self._tables)
-        # (stack) -> folded name -> node; a warm lookup never reaches a table.
-        self._folders: dict[tuple[tuple[int, int], ...], dict[str, Node]] = {}
-        self._cached = 0
+        # (stack, folded name) -> node or None; a warm lookup never reaches a table.
+        self._found: OrderedDict[tuple[_Stack, str], Node | None] = OrderedDict()
 
     @property
     def layer_ids(self) -> tuple[str, ...]:
@@ -83,17 +87,14 @@ class MergedView:
         for component in path.split("/") if path else ():
             if not node.stack:
                 return None
-            child = self._folder(node).get(fold(component))
+            child = self._child(node, fold(component))
             if child is None:
                 return None
             node = child
         return node
 
-    def list(self, directory: Node) -> list[Node]:
-        if not directory.stack:
-            return []
-        known = self._folders.get(directory.stack)
-        return self._merged(directory) if known is None else list(known.values())
+    def list(self, directory: Node) -> _Nodes:
+        return self._merged(directory) if directory.stack else []
 
     def resolve(self, node: Node) -> Node:
         if node.kind is not EntryKind.LINK:
@@ -124,7 +125,7 @@ class MergedView:
         raise PathNotFound(f"{node.path!r} of layer {node.layer_id} has no {what}")
 
     def close(self) -> None:
-        self._folders.clear()
+        self._found.clear()
         for table in self._tables:
             table.close()
 
@@ -151,52 +152,63 @@ class MergedView:
             )
         return below.resolve(target)
 
-    def _folder(self, directory: Node) -> dict[str, Node]:
-        known = self._folders.get(directory.stack)
-        if known is None:
-            known = {child.folded: child for child in self._merged(directory)}
-            if self._cached + len(known) > _CACHED_NODES:
-                self._folders.clear()
-                self._cached = 0
-            self._folders[directory.stack] = known
-            self._cached += len(known)
-        return known
+    def _child(self, directory: Node, folded: str) -> Node | None:
+        """One name of a directory, remembered."""
+        key = (directory.stack, folded)
+        if key in self._found:
+            self._found.move_to_end(key)
+            return self._found[key]
+        node = self._merged_child(directory, folded)
+        self._found[key] = node
+        if len(self._found) > _REMEMBERED_NODES:
+            self._found.popitem(last=False)
+        return node
 
-    def _merged(self, directory: Node) -> list[Node]:
+    def _merged_child(self, directory: Node, folded: str) -> Node | None:
+        """What ``_merged`` has under one name, by one query a layer."""
+        prefix = directory.path + "/" if directory.path else ""
+        merged: dict[str, Node] = {}
+        for number, row in directory.stack:
+            node = self._tables[number].child(row, folded)
+            if node is not None and self._merge_one(merged, number, node, prefix):
+                break
+        return merged.get(folded)
+
+    def _merged(self, directory: Node) -> _Nodes:
         prefix = directory.path + "/" if directory.path else ""
         if len(directory.stack) == 1:
             return self._single(directory.stack[0], prefix)
         merged: dict[str, Node] = {}
         closed: set[str] = set()
         for number, row in directory.stack:
-            table = self._tables[number]
-            layer_id = table.layer_id
-            for node in table.children(row):
-                folded = node.folded
-                if folded in closed:
-                    continue
-                upper = merged.get(folded)
-                open_below = node.is_directory
-                if upper is None:
-                    if node.kind is not EntryKind.WHITEOUT:
-                        node.layer_id = layer_id
-                        node.path = prefix + node.name
-                        if open_below:
-                            node.stack = ((number, node.row),)
-                        merged[folded] = node
-                elif open_below:
-                    stack = (*upper.stack, (number, node.row))
-                    if upper.flags & NODE_IMPLIED and not node.flags & NODE_IMPLIED:
-                        upper = node  # an upper layer without an entry has no metadata to show
-                        upper.layer_id = layer_id
-                        upper.path = prefix + upper.name
-                        merged[folded] = upper
-                    upper.stack = stack
-                if not open_below or node.flags & NODE_OPAQUE:
-                    closed.add(folded)
+            for node in self._tables[number].children(row):
+                if node.folded not in closed and self._merge_one(merged, number, node, prefix):
+                    closed.add(node.folded)
         return [merged[folded] for folded in sorted(merged)]
 
-    def _single(self, place: tuple[int, int], prefix: str) -> list[Node]:
+    def _merge_one(self, merged: dict[str, Node], number: int, node: Node, prefix: str) -> bool:
+        """Add a layer's node to those of the layers above; whether it hides what is below."""
+        folded = node.folded
+        upper = merged.get(folded)
+        is_open = node.is_directory
+        if upper is None:
+            if node.kind is not EntryKind.WHITEOUT:
+                self._place(merged, number, node, prefix)
+        elif is_open:
+            stack = (*upper.stack, (number, node.row))
+            if upper.flags & NODE_IMPLIED and not node.flags & NODE_IMPLIED:
+                self._place(merged, number, node, prefix)  # the upper one has no metadata to show
+            merged[folded].stack = stack
+        return not is_open or bool(node.flags & NODE_OPAQUE)
+
+    def _place(self, merged: dict[str, Node], number: int, node: Node, prefix: str) -> None:
+        node.layer_id = self._tables[number].layer_id
+        node.path = prefix + node.name
+        if node.is_directory:
+            node.stack = ((number, node.row),)
+        merged[node.folded] = node
+
+    def _single(self, place: tuple[int, int], prefix: str) -> _Nodes:
         """The quick way for a directory that only one layer has."""
         number, row = place
         table = self._tables[number]
