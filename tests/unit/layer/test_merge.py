@@ -247,7 +247,7 @@ def test_shown_attributes_follow_the_reparse_data() -> None:
 def test_listing_twice_gives_the_same_and_outlives_the_cache(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("winlayers.layer.merge._CACHED_NODES", 2)
+    monkeypatch.setattr("winlayers.layer.merge._REMEMBERED_NODES", 2)
     layer: Layer = a_layer(*(a_file(f"Files/{d}/{n}") for d in "abc" for n in "xyz"))
     view = a_view(layer)
     before = paths_of(view)
