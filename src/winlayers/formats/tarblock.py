@@ -51,6 +51,9 @@ MAGIC_USTAR = b"ustar\0"
 MAGIC_GNU = b"ustar  \0"  # with the version
 TRAILER_STAR = b"tar\0"
 
+# A name may have a MiB; no message needs more of it than the longest path of Windows, more or less.
+_SHOWN_SIZE = 1024
+
 STRUCTURE_BLOCK = "tar header"
 STRUCTURE_TAR = "tar"
 
@@ -141,8 +144,11 @@ def malformed(reason: str, offset: int | None = None, entry: bytes | None = None
 
 
 def shown(name: bytes | None) -> str | None:
-    """A name for a message, whatever its bytes."""
-    return None if name is None else name.decode("utf-8", "backslashreplace")
+    """A name for a message, whatever its bytes and length."""
+    if name is None:
+        return None
+    text = name[:_SHOWN_SIZE].decode("utf-8", "backslashreplace")
+    return text if len(name) <= _SHOWN_SIZE else text + "..."
 
 
 def text_of(field: bytes) -> bytes:

@@ -627,6 +627,13 @@ def test_refusal_says_what_is_in_the_way() -> None:
         TarWriter(io.BytesIO()).add(a_header(b"\xff", uid=-1), format=TarFormat.USTAR)
 
 
+def test_message_holds_no_more_of_a_name_than_a_reader_can_use() -> None:
+    header = a_header(b"n" * (1 << 20), format=TarFormat.USTAR)
+    with pytest.raises(Malformed) as caught:
+        TarWriter(io.BytesIO()).add(header)
+    assert len(str(caught.value)) < 1200
+
+
 def test_body_must_have_the_size_of_the_header() -> None:
     target = io.BytesIO()
     writer = TarWriter(target)
