@@ -6,8 +6,8 @@ import io
 import pytest
 
 from winlayers.errors import Malformed
-from winlayers.formats.security import parse_descriptor
 from winlayers.formats.sddl import format_sddl
+from winlayers.formats.security import parse_descriptor
 from winlayers.formats.tar import TarFormat, TarHeader, TarReader, TarWriter
 from winlayers.layer.linuxtar import (
     DIRECTORY_DESCRIPTOR,
