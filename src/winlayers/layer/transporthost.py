@@ -109,17 +109,22 @@ class PortableHost:
         parts: Iterable[tuple[Part, BinaryIO]],
     ) -> None:
         """Write the data; the rest is reported."""
-        kept = {"security": entry.security, "ea": entry.ea, "reparse": entry.reparse}
-        lost = [name for name, value in kept.items() if value]
-        if entry.kind is EntryKind.FILE:
-            with folder.create(path) as target:
-                for part, source in parts:
-                    if part.name:
-                        lost.append(f"alternate stream {part.name!r}")
-                    else:
-                        copy(source, target)
-        if lost:
-            self._report(Finding("plain-only", path, ", ".join(lost)))
+        for code, what, value in (
+            ("security-lost", "descriptor", entry.security),
+            ("ea-lost", "extended attributes", entry.ea),
+            ("reparse-lost", "reparse data", entry.reparse),
+        ):
+            if value:
+                self._report(Finding(code, path, f"{what} of a plain file"))
+        if entry.kind is not EntryKind.FILE:
+            return
+        with folder.create(path) as target:
+            for part, source in parts:
+                if part.name:
+                    detail = f"alternate stream {part.name!r} of a plain file"
+                    self._report(Finding("stream-lost", path, detail))
+                else:
+                    copy(source, target)
 
     def clone_utility_vm(self, source: Path, target: Path) -> None:
         """See ``layer.utilityvm``."""

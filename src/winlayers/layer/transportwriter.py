@@ -212,7 +212,8 @@ class TransportWriter:
             if name in ("", ".", "..") or _NOT_IN_NAME.search(name):
                 raise InvalidName(f"{path!r} has a component {name!r}", finding="name-traversal")
             if name.endswith(DIRECTORY_SUFFIX):
-                raise InvalidName(f"{path!r} has a name that transport folders use themselves")
+                what = "a name that transport folders use themselves"
+                raise InvalidName(f"{path!r} has {what}", finding="name-wcidirs")
         if names[0] not in ROOT_NAMES:
             raise _malformed("it is outside Files, Hives and UtilityVM", path, "root-unknown")
         self._entry_count += 1
