@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from winlayers.errors import Malformed, TooLarge
-from winlayers.formats import tarsource
+from winlayers.formats import tarplain, tarsource
 from winlayers.formats.pax import build_records
 from winlayers.formats.tar import BLOCK_SIZE, TarFormat, TarHeader, TarReader, TarSource, TarWriter
 from winlayers.formats.tarblock import (
@@ -227,7 +227,87 @@ def test_block_of_another_tool_is_plain_too() -> None:
     assert parse_block(block)[-1] == 0
 
 
+def test_star_block_has_its_times_and_a_shorter_prefix() -> None:
+    block = with_bytes(a_block(), 345, b"p" * 131 + b"00000000007\0" + bytes(20) + b"tar\0")
+    block = with_bytes(block, 257, b"ustar\0")
+    name, *_, times, formats = parse_block(block)
+    assert (name, times, formats) == (b"p" * 131 + b"/Files/a", (7, 0), 0)
+
+
+@pytest.mark.parametrize(
+    ("field", "name"), [(b"prefix", b"prefix/Files/a"), (b"pr\xc3\xa4fix", b"Files/a")]
+)
+def test_gnu_block_with_a_prefix_for_times_is_of_bygone_days(field: bytes, name: bytes) -> None:
+    block = with_bytes(a_block(format=TarFormat.GNU, mode=-1), 345, field)
+    fields = parse_block(block)
+    assert (fields[0], fields[-2], fields[-1]) == (name, (None, None), 0)
+
+
+def test_gnu_block_has_the_times_that_are_there() -> None:
+    block = a_block(format=TarFormat.GNU, mode=-1, ctime_ns=5 * GIGA)
+    assert parse_block(block)[-2:] == ((None, 5), TarFormat.GNU)
+
+
+def test_memory_of_fields_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tarplain, "_MEMORY", 4)
+    plain = PlainBlocks()
+    for size in range(20):
+        block = a_block(size=size)
+        assert plain.parse(block) == parse_block(block)
+    assert len(plain._numbers) <= 4
+
+
 # Reading
+
+
+@pytest.mark.parametrize(
+    "change", [(108, b"9"), (124, b"x"), (136, b"x"), (257, b"X"), (345, b"p")]
+)
+def test_plain_extensions_are_sound(change: tuple[int, bytes]) -> None:
+    block = with_bytes(with_bytes(a_block(), 156, b"x"), *change)
+    assert PlainBlocks().parse_extension(block) is None
+    assert PlainBlocks().parse_extension(block[:148] + b"0000000\0" + block[156:]) is None
+
+
+def test_records_that_no_plain_entry_has_are_applied() -> None:
+    records = {
+        b"size": b"3",
+        b"uid": b"-5",
+        b"gid": b"6",
+        b"uname": b"u",
+        b"gname": b"",
+        b"k": b"v\nw",
+    }
+    [(header, body)] = read(a_pax_tar(records, b"abc", gname=b"g"))
+    assert (header.size, header.uid, header.gid, header.uname) == (3, -5, 6, b"u")
+    assert (header.gname, body) == (b"g", b"abc")
+    assert "negative" in error_of(a_pax_tar({b"size": b"-1"}, b"")).reason
+
+
+def test_what_the_short_cut_leaves_is_read_all_the_same() -> None:
+    first = a_tar((a_header(b"first"), b""), close=False)  # the short cut needs a filled buffer
+    tar = first + a_pax_tar({b"mtime": b"7"}, b"abc")
+    extended = with_bytes(tar[BLOCK_SIZE : 2 * BLOCK_SIZE], 345, b"p")
+    odd = first + extended + tar[2 * BLOCK_SIZE :]
+    assert [header.mtime_ns for header, _ in read(odd)] == [0, 7 * GIGA]
+    assert "middle" in error_of(tar[: 3 * BLOCK_SIZE + 1]).reason
+    assert "decimal" in error_of(first + a_pax_tar({b"mtime": b"soon"}, b"abc")).reason
+    assert "negative" in error_of(first + a_pax_tar({b"size": b"-1"}, b"")).reason
+    _, (header, body) = read(first + a_tar((a_header(typeflag=b"A", size=3), b"abc")))
+    assert (header.typeflag, body) == (b"A", b"abc")
+
+
+def test_old_type_is_that_of_the_name() -> None:
+    [(file, _), (folder, _)] = read(
+        with_bytes(a_block(), 156, b"\0")
+        + with_bytes(a_block(name=b"d/", typeflag=b"5"), 156, b"\0")
+    )
+    assert (file.typeflag, folder.typeflag) == (b"0", b"5")
+
+
+def test_map_cut_short_by_the_end_of_the_source() -> None:
+    tar = an_old_sparse_tar([(at * 4, 1) for at in range(60)], 250, b"")
+    assert "middle" in error_of(tar[: 2 * BLOCK_SIZE - 1]).reason
 
 
 def test_empty_input_has_no_entries_and_no_end_marker() -> None:
@@ -319,7 +399,10 @@ def test_body_is_read_in_pieces_and_as_a_file() -> None:
     assert reader.read(10) == content[:10]
     assert body.read(10) == content[10:20]
     assert body.read(0) == b""
-    assert body.read() == content[20:]
+    piece = bytearray(5)
+    assert body.readinto(piece) == 5
+    assert piece == content[20:25]
+    assert body.read() == content[25:]
     assert body.read(1) == b""
     reader.next()
     with pytest.raises(ValueError, match="gone on"):
@@ -586,6 +669,21 @@ def test_wanted_format_is_that_of_the_header_unless_given() -> None:
     writer.add(a_header())
     formats = [header.format for header, _ in read(target.getvalue())]
     assert formats == [TarFormat.GNU, TarFormat.USTAR, TarFormat.USTAR]
+
+
+def test_old_type_is_written_as_that_of_the_name() -> None:
+    tar = a_tar((a_header(typeflag=b"\0"), b""), (a_header(b"d/", typeflag=b"\0"), b""))
+    assert (tar[156:157], tar[BLOCK_SIZE + 156 : BLOCK_SIZE + 157]) == (b"0", b"5")
+
+
+def test_records_of_fields_are_kept_only_if_they_say_the_same() -> None:
+    fields: dict[str, Any] = {"uid": 5, "mtime_ns": 7 * GIGA, "format": TarFormat.PAX}
+    same = {b"path": b"Files/a", b"uid": b"5", b"mtime": b"7"}
+    [(header, _)] = read(a_tar((a_header(pax=same, **fields), b"")))
+    assert header.pax == same
+    others = {b"path": b"b", b"uid": b"05", b"mtime": b"7.0", b"GNU.sparse.map": b"", b"k": b"v"}
+    [(header, _)] = read(a_tar((a_header(pax=others, **fields), b"")))
+    assert header.pax == {b"k": b"v"}
 
 
 @pytest.mark.parametrize(
