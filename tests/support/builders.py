@@ -20,6 +20,7 @@ from winlayers.backends.memory import HeldEntry, HeldPart, MemoryReader, MemoryT
 from winlayers.formats.reparse import RawReparse, build_reparse, link_to
 from winlayers.formats.sddl import parse_sddl
 from winlayers.formats.security import build_descriptor
+from winlayers.formats.tar import TarHeader, TarWriter
 from winlayers.layer.backuptar import BackupTarWriter
 from winlayers.layer.chain import Chain
 from winlayers.layer.copying import copy_entries
@@ -125,6 +126,16 @@ def tar_of(reader: EntryReader) -> bytes:
     return target.getvalue()
 
 
+def raw_tar(*headers: TarHeader) -> bytes:
+    """A tar of headers as they are, without bodies, for what no writer of layers would write."""
+    target = io.BytesIO()
+    writer = TarWriter(target)
+    for header in headers:
+        writer.add(header)
+    writer.close()
+    return target.getvalue()
+
+
 def a_table(layer_id: str, layer: Sequence[HeldEntry]) -> MemoryTable:
     """A layer as the merged view takes it."""
     return MemoryTable(layer_id, layer)
@@ -137,16 +148,17 @@ def a_view(*layers: Sequence[HeldEntry]) -> MergedView:
 
 
 def an_import(
-    layer_id: str, tar: bytes, *parents: str, verified: bool = True, **fields: Any
+    layer_id: str, tar: bytes, /, *parents: str, verified: bool = True, **fields: Any
 ) -> ImportRequest:
-    """A request to import a tar on parents, nearest first."""
+    """A request to import a tar on parents, nearest first; ``fields`` replace those of the request."""
     diff_id = "sha256:" + hashlib.sha256(tar).hexdigest()
 
     def confirm(size: int) -> TarFacts:
         assert size == len(tar)
         return TarFacts(size, diff_id, diff_id, verified)
 
-    return ImportRequest(layer_id, Chain(parents), io.BytesIO(tar), confirm, **fields)
+    given: dict[str, Any] = {"tar": io.BytesIO(tar), "confirm": confirm, **fields}
+    return ImportRequest(layer_id, Chain(parents), **given)
 
 
 def _streams(streams: Mapping[str, bytes] | None) -> tuple[HeldPart, ...]:

@@ -17,7 +17,14 @@ from typing import BinaryIO, Self
 
 from winlayers.backends import tarcopy
 from winlayers.backends.contract import ImportPolicy, ImportRequest, TarFacts, Usage
-from winlayers.errors import IllegalState, LayerExists, LayerNotFound, Malformed, ParentMissing
+from winlayers.errors import (
+    IllegalState,
+    InvalidArgument,
+    LayerExists,
+    LayerNotFound,
+    Malformed,
+    ParentMissing,
+)
 from winlayers.layer.chain import Chain
 from winlayers.layer.entry import Entry, EntryKind, EntryReader, EntryWriter, LayerSummary, Part
 from winlayers.layer.laws import Laws, is_opaque_marker
@@ -243,8 +250,7 @@ class MemoryWriter:
             else:
                 data = [held]
         if data and data[0].size != entry.size:
-            what = f"has {data[0].size} bytes of data, not {entry.size}"
-            raise Malformed("layer", what, entry=entry.path)
+            raise InvalidArgument(f"{entry.path!r} has {entry.size} bytes, its data {data[0].size}")
         return (*data, *streams)
 
 

@@ -139,8 +139,9 @@ class Laws:
         if not entry.path.startswith(_VOLUMES):
             raise _breach("whiteout-outside", entry, f"is not below {' or '.join(_VOLUMES)}")
         name = entry.path.rpartition("/")[2]
-        if name in ("", ".", ".."):
-            raise _breach("whiteout-invalid", entry, f"{name!r} is no name")
+        is_marker = name.startswith(WHITEOUT_PREFIX) and name != OPAQUE_TARGET
+        if is_marker or name in ("", ".", ".."):
+            raise _breach("whiteout-invalid", entry, f"nothing can be called {name!r}")
 
     def _check_names(self, entry: Entry, folded: str) -> None:
         components = entry.path.split("/")
@@ -150,6 +151,8 @@ class Laws:
             raise _breach("name-too-long", entry, f"is longer than {MAX_PATH_UNITS} UTF-16 units")
         if folded.rpartition("/")[0] in self._roles:
             components = components[-1:]  # the others were looked at before
+        if entry.kind is not EntryKind.WHITEOUT and components[-1].startswith(WHITEOUT_PREFIX):
+            raise Malformed("layer", "is called as a whiteout is", entry=entry.path)
         for component in components:
             code, reason = fault_of_component(component) or ("", "")
             if code and not (self._lenient_names and code in LENIENT_FAULTS):
