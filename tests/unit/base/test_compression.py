@@ -337,7 +337,6 @@ class TestSource:
 
 class TestLibraries:
     def test_isal_is_the_first_choice_and_its_own_reader_is_there(self) -> None:
-        pytest.importorskip("isal")
         assert GZIP_WAYS[0] == "isal.isal_zlib native"
 
     def test_standard_library_serves_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
