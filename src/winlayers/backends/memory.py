@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Self
 
 from winlayers.backends import tarcopy
@@ -122,7 +122,8 @@ class MemoryTable:
         )  # fmt: skip
 
     def entry(self, node: Node) -> Entry:
-        return self.held[node.row - 1].entry
+        entry = self.held[node.row - 1].entry
+        return entry if entry.path == node.path else replace(entry, path=node.path)
 
     def link_target(self, row: int) -> tuple[int, str]:
         return self._targets[row]

@@ -720,6 +720,24 @@ CATALOG: dict[str, Rule] = {
         "Other systems know symbolic links only; the file or folder is written without its tag.",
         "Keep the layer tar beside it.",
     ),
+    "name-lost": Rule(
+        _L,
+        "name that this system cannot hold",
+        "It is too long or too deep here, or equals another name, so that nothing is written for it.",
+        "Extract on a file system that takes such names, or keep the layer tar beside it.",
+    ),
+    "link-skipped": Rule(
+        _L,
+        "symbolic link or junction not written",
+        "It leads out of what is extracted, or links were not asked for.",
+        "Ask for links, and extract all that they lead to.",
+    ),
+    "link-copied": Rule(
+        _L,
+        "hard link written as a copy",
+        "The file system has no hard links, or no more of this file.",
+        "Nothing, if the space does not matter.",
+    ),
     "outside-files-lost": Rule(
         _L,
         "registry and utility VM not carried over",

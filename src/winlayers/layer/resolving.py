@@ -70,6 +70,28 @@ def resolve_path(view: View, path: str, *, start: str = FILES, follow_last: bool
     raise PathNotFound(f"{path!r} goes through more than {MAX_HOPS} links")
 
 
+def link_target(view: View, node: Node) -> str | None:
+    """Where a symbolic link or junction leads, one step.
+
+    Args:
+        view: where it stands.
+        node: any node of it.
+    Returns:
+        The path from the root of the view, spelled as the view has it as far as it is there; None if
+        the node is no link.
+    Raises:
+        PathNotFound: it leads to another volume, or is in none itself.
+        Malformed: its reparse data does not parse.
+    """
+    if not node.is_reparse_point:
+        return None
+    target = _target(view, node, node.path.split("/"))
+    if target is None:
+        return None
+    found, used = _deepest(view, target)
+    return "/".join([*found.path.split("/"), *target[used:]]) if used else "/".join(target)
+
+
 def _deepest(view: View, components: Sequence[str]) -> tuple[Node, int]:
     """The last node on a path that is there, and how many components lead to it.
 
