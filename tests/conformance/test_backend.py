@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.support.breaches import BREACHES, PARENT
 from tests.support.builders import (
@@ -518,6 +518,7 @@ def test_two_views_do_not_disturb_each_other(backend: Backend) -> None:
     derandomize=True,
     max_examples=15,
     deadline=None,
+    phases=[Phase.generate],  # a failing chain is shown as it is: shrinking takes a minute
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(stack=layer_stacks())

@@ -17,7 +17,7 @@ from winlayers.errors import InvalidName, PathNotFound
 from winlayers.formats.reparse import MountPoint, SymbolicLink, build_reparse
 from winlayers.layer.entry import EntryKind
 from winlayers.layer.merge import MergedView
-from winlayers.layer.resolving import MAX_HOPS, glob_walk, resolve_path
+from winlayers.layer.resolving import MAX_HOPS, glob_walk, link_target, resolve_path
 
 LAYER = a_layer(
     a_file("Files/Windows/System32/kernel32.dll", b"k"),
@@ -180,6 +180,29 @@ def test_very_deep_path_is_resolved_quickly() -> None:
     assert node.path == deep
     with pytest.raises(PathNotFound):
         resolve_path(a_view(layer), "d/" * (depth - 1) + "x/" * depth)
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("Files/drive", "Files/Windows"),
+        ("Files/junction", "Files/Windows/System32"),
+        ("Files/through", "Files/Windows/win.ini"),
+        ("Files/dangling", "Files/gone"),
+        ("Files/root", "Files"),
+        ("UtilityVM/Files/link", "UtilityVM/Files/Windows"),
+        ("Files/app", None),
+        ("Files/Windows", None),
+    ],
+)
+def test_link_tells_where_it_leads(view: MergedView, path: str, target: str | None) -> None:
+    assert link_target(view, node_at(view, path)) == target
+
+
+@pytest.mark.parametrize("path", ["Files/other", "Files/volume", "Files/share", "Hives/link"])
+def test_link_to_another_volume_leads_nowhere(view: MergedView, path: str) -> None:
+    with pytest.raises(PathNotFound):
+        link_target(view, node_at(view, path))
 
 
 def found(view: MergedView, pattern: str, start: str = "Files") -> list[str]:
