@@ -97,13 +97,13 @@ class TransportReader:
         pending = self._children("")
         while pending:
             path = pending.pop()
-            self.close()
+            self._let_go()
             found = self._folder.lstat(path)
             is_directory = found is not None and is_real_directory(found)
             if is_directory and fold(path) == _RECYCLE_BIN:
                 continue
             yield self._entry(path, is_directory=is_directory)
-            self.close()
+            self._let_go()
             for name in tombstones.pop(fold(path), ()):
                 yield Entry(f"{path}/{name}", EntryKind.WHITEOUT)
             if is_directory:
@@ -124,7 +124,12 @@ class TransportReader:
         return PartReader(self._file, part)
 
     def close(self) -> None:
-        """Let go of the current file."""
+        """Let go of the folder."""
+        self._let_go()
+        self._folder.close()
+
+    def _let_go(self) -> None:
+        """Close what the current entry is read from."""
         if self._file is not None:
             self._file.close()
             self._file = None

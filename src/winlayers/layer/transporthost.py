@@ -11,7 +11,6 @@ This module refuses to know the form of the folder.
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -85,7 +84,7 @@ class PortableHost:
             min(max(filetime_to_ns(filetime), 0), _MAX_UTIME_NS)
             for filetime in (info.access_filetime, info.write_filetime)
         )
-        os.utime(folder.host_path(path), ns=(access_ns, write_ns))
+        folder.set_times(path, access_ns=access_ns, write_ns=write_ns)
 
     def info(self, folder: TransportFolder, path: str) -> BasicInfo:
         """What was remembered, else what the host tells."""

@@ -100,10 +100,11 @@ class TransportWriter:
         self.links: list[PendingLink] = []
         self.directories: list[tuple[str, BasicInfo]] = []
         self.has_utility_vm = False
-        self._folder = TransportFolder(root)
-        self._utility = self._folder if utility_root is None else TransportFolder(utility_root)
-        self._backups = None if backup_root is None else TransportFolder(backup_root)
-        self._parents = parents
+        self._places: list[TransportFolder] = []
+        self._folder = self._open(root)
+        self._utility = self._folder if utility_root is None else self._open(utility_root)
+        self._backups = None if backup_root is None else self._open(backup_root)
+        self._parents = [(parent, self._open(parent)) for parent in parents]
         self._host: TransportHost = PortableHost(report=report) if host is None else host
         self._tombstone_file = tombstone_file
         self._report = report
@@ -179,7 +180,6 @@ class TransportWriter:
             What was counted.
         """
         self._check_open()
-        self._is_open = False
         for path, info in self._put_off:
             self._folder.make_directory(path)
             self._host.set_info(self._folder, path, info)
@@ -192,11 +192,15 @@ class TransportWriter:
         if self._tombstone_file:
             with self._folder.create(TOMBSTONES) as target:
                 target.writelines(tombstone_lines(self.tombstones))
+        self.abort()  # there is nothing more to write
         return LayerSummary(self._size, self._entry_count)
 
     def abort(self) -> None:
         """Write nothing more."""
-        self._is_open = False
+        if self._is_open:
+            self._is_open = False
+            for folder in self._places:
+                folder.close()
 
     def __enter__(self) -> Self:
         return self
@@ -217,6 +221,11 @@ class TransportWriter:
         if names[0] not in ROOT_NAMES:
             raise _malformed("it is outside Files, Hives and UtilityVM", path, "root-unknown")
         self._entry_count += 1
+
+    def _open(self, place: Path) -> TransportFolder:
+        folder = TransportFolder(place)
+        self._places.append(folder)
+        return folder
 
     def _check_open(self) -> None:
         if not self._is_open:
@@ -250,20 +259,14 @@ class TransportWriter:
         if target in self._added:
             return None
         if target.startswith(_BELOW_UTILITY_FILES):
-            if self._exists(self._utility, target):
+            if self._utility.lstat(target) is not None:
                 return None
         else:
-            for parent in self._parents:
-                if self._exists(TransportFolder(parent), target):
+            for parent, folder in self._parents:
+                if folder.lstat(target) is not None:
                     return parent
         reason = f"failed to find link target {target!r}"
         raise _malformed(reason, path, "link-target-missing")
-
-    def _exists(self, folder: TransportFolder, path: str) -> bool:
-        try:
-            return folder.lstat(path) is not None
-        except Malformed:  # its folder is missing
-            return False
 
     # The utility VM
 
@@ -296,7 +299,7 @@ class TransportWriter:
         """The folder, with all files of the nearest parent's."""
         if entry.kind is not EntryKind.DIRECTORY:
             raise _malformed("invalid UtilityVM layer", entry.path, "root-unknown")
-        source = self._parents[0] / UTILITY_VM / FILES
+        source = self._parents[0][0] / UTILITY_VM / FILES
         if not source.is_dir():
             raise _malformed("the parent has no utility VM", entry.path, "parent-missing")
         self._utility.make_directory(UTILITY_VM)

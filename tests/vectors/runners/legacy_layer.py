@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ def import_tar(tar: bytes, writer: TransportWriter) -> int:
 def export_tar(root: Path, host: PortableHost) -> bytes:
     """The layer tar of a transport folder, as the original writes it."""
     out = io.BytesIO()
-    copy_entries(TransportReader(root, host=host), BackupTarWriter(out, dialect=Dialect.GO))
+    with closing(TransportReader(root, host=host)) as reader:
+        copy_entries(reader, BackupTarWriter(out, dialect=Dialect.GO))
     return out.getvalue()
 
 
@@ -66,7 +68,8 @@ def sequence(case: dict[str, Any], folder: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(PARENT_CONTENT)
     writer = TransportWriter(root, [parent], host=host, tombstone_file=True)
-    failed = play(case["steps"], writer)
+    with writer:
+        failed = play(case["steps"], writer)
     if case.get("free") and failed is not None:
         return
     wanted = case["error"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def check_transport(case: dict[str, Any], layer: bytes) -> None:
         )
         reader = BackupTarReader(io.BytesIO(layer), dialect=Dialect.GO, base=case["kind"] == "base")
         copy_entries(reader, writer)
-        found = [change(entry) for entry in TransportReader(root, host=host)]
+        with closing(TransportReader(root, host=host)) as listed:
+            found = [change(entry) for entry in listed]
         assert found == [(c["path"], c["kind"]) for c in case["changes"]]
         assert (export_tar(root, host) == layer) == case["stable"]
 
