@@ -34,6 +34,7 @@ from winlayers.formats.reparse import (
     TAG_LX_SYMLINK,
     TAG_WOF,
     MountPoint,
+    SymbolicLink,
     build_reparse,
     link_to,
 )
@@ -41,8 +42,10 @@ from winlayers.formats.sddl import parse_sddl
 from winlayers.formats.security import Control, SecurityDescriptor, build_descriptor
 from winlayers.layer.check import bounded, check_layer, guess_is_base
 from winlayers.layer.checks.builds import check_build
+from winlayers.layer.checks.hivefiles import fault_of_base_block
 from winlayers.layer.findings import CATALOG, Finding
 
+DATA = Path(__file__).parents[2] / "data"
 _SEQUENCES, _CHECKSUM = 4, 508
 
 
@@ -101,6 +104,12 @@ def a_deep_file(depth: int) -> HeldEntry:
 def a_named_junction(path: str, substitute_name: str, print_name: str) -> HeldEntry:
     buffer = build_reparse(MountPoint(substitute_name, print_name))
     return a_directory(path, attributes=0x410, reparse=buffer)
+
+
+def a_raw_symlink(path: str, substitute_name: str) -> HeldEntry:
+    """A link that is neither relative nor has the prefix of an absolute one."""
+    buffer = build_reparse(SymbolicLink(substitute_name, substitute_name))
+    return a_file(path, attributes=0x420, reparse=buffer)
 
 
 def a_sparse_stream(path: str) -> HeldEntry:
@@ -170,6 +179,7 @@ CASES = [
     Case("layer-transport", [a_directory("Files"), a_file("Files.$wcidirs$")]),
     Case("layer-cim", [a_file("layer.cim"), a_file("region_00000000_0")]),
     Case("layer-vhd", [a_file("blank.vhdx")]),
+    Case("tops-missing", [a_directory("usr")]),
     in_child("layer-vhd", a_file("sandbox.vhdx")),
     Case("files-prefix-missing", [a_directory("Program Files"), a_directory("Windows")]),
     # hives
@@ -185,6 +195,12 @@ CASES = [
     in_child("hive-invalid", a_file("Hives/System_Delta", a_hive()[:508] + bytes(3588))),
     in_child("hive-invalid", a_file("Hives/System_Delta", b"regf" + bytes(4092))),
     in_child("hive-invalid", a_directory("Hives/System_Delta")),
+    Case(
+        "hive-invalid",
+        a_layer(*HIVES[:4], a_link(CONFIG + "SYSTEM", "Files/gone")),
+        is_base=True,
+        also=frozenset({"link-across-layers"}),
+    ),
     in_child("hive-empty", a_file("Hives/System_Delta")),
     in_child("hive-dirty", a_file("Hives/sam_delta", a_hive(sequences=(8, 7)))),
     Case(
@@ -214,11 +230,14 @@ CASES = [
     in_child("size-8gib", a_sized_file("Files/a", 8 << 30)),
     # security
     in_child("security-missing", a_file("Files/a", security=b"")),
+    in_base("security-missing", a_file(BCD, a_hive(), security=b"")),
+    in_child("utilityvm-in-child", a_file("UtilityVM/Files/a", security=b"")),
     Case(
         "security-not-repeated",
         a_child(a_directory("Files/lowdir", security=b"")),
         parents=(A_BASE,),
     ),
+    in_child("security-invalid", a_file("Files/a", security=b"\1")),
     in_child("security-no-owner", with_security("D:(A;;FA;;;SY)")),
     in_child("security-no-dacl", with_security("O:BAG:BA")),
     in_child("security-null-dacl", a_file("Files/a", security=NULL_DACL)),
@@ -260,7 +279,11 @@ CASES = [
     in_child("link-elsewhere", a_symlink("Files/a", "D:\\x")),
     in_child("link-elsewhere", a_symlink("Files/a", "\\\\server\\share")),
     in_child("link-elsewhere", a_junction("Files/a", "\\\\?\\Volume{1}\\")),
+    in_child("link-elsewhere", a_raw_symlink("Files/a", "D:\\x")),
+    in_child("link-elsewhere", a_raw_symlink("Files/a", "\\\\server\\share")),
+    in_child("link-elsewhere", a_named_junction("Files/a", "\\\\server\\share", "x")),
     in_child("link-dangling", a_symlink("Files/a", "gone")),
+    in_child("link-dangling", a_raw_symlink("Files/a", "C:\\gone")),
     in_child("link-dangling", a_symlink("Files/a", "a")),
     in_child("link-dangling", a_junction("Files/a", "C:\\gone")),
     in_base("link-dangling", a_symlink("Files/a", "..\\..\\gone")),
@@ -297,7 +320,12 @@ def test_fault_is_found(case: Case) -> None:
         (a_child(a_file("Hives/Software_Delta", a_hive())), False),
         (a_child(a_symlink("Files/a", "low"), a_junction("Files/b", "C:\\lowdir")), False),
         (a_child(a_symlink("Files/d/a", "..\\lowdir\\x")), False),
+        (a_child(a_raw_symlink("Files/a", "C:\\low"), a_raw_symlink("Files/b", "\\low")), False),
+        (a_child(a_file("Hives/Software_Delta", a_hive(), security=b"")), False),
+        ([a_directory("Files", security=b""), EMPTY_HIVES], False),
         (a_child(a_whiteout("Files/low"), a_whiteout("Files/lowdir")), False),
+        (a_child(an_opaque_whiteout("Files/new")), False),
+        (a_child(a_directory("elsewhere")), False),
         (a_child(a_file("Files/a", b"x", {"s": b"x"}, ea=an_ea())), False),
         (a_child(a_file("Files/" + "d" * 200 + "/" + "f" * 54)), False),
         (a_child(a_file("Files/a"), a_link("Files/b", "Files/a", attributes=0x420)), False),
@@ -334,6 +362,15 @@ def test_hive_with_its_log_is_not_dirty() -> None:
     dirty = a_file(CONFIG + "SYSTEM", a_hive(sequences=(8, 7)))
     layer = a_layer(*HIVES[:4], dirty, a_file(CONFIG + "SYSTEM.LOG1", b"log"))
     assert codes(layer, is_base=True) == set()
+
+
+def test_real_hives_are_taken() -> None:
+    delta = (DATA / "Software_Delta").read_bytes()
+    assert codes(a_child(a_file("Hives/Software_Delta", delta))) == set()
+    bcd = (DATA / "minimal_BCD").read_bytes()
+    assert codes(a_base(a_file(BCD, bcd)), is_base=True) == set()
+    software = (DATA / "Software_plain_small").read_bytes()
+    assert fault_of_base_block(software[:4096]) is None
 
 
 def test_finding_tells_layer_and_entry() -> None:
@@ -468,6 +505,11 @@ def test_cause_of_an_opaque_error_is_found_in_the_tar(
     code: str, layer: Layer, tmp_path: Path
 ) -> None:
     assert code in from_tar(layer_tar(layer), tmp_path / "layer.tar")
+
+
+def test_folder_without_an_entry_is_not_looked_at(tmp_path: Path) -> None:
+    tar = layer_tar([a_directory("Files"), EMPTY_HIVES, a_file("Files/a/b")])
+    assert from_tar(tar, tmp_path / "layer.tar") == {"parent-missing"}
 
 
 def test_file_that_old_tar_libraries_cannot_read_is_found() -> None:

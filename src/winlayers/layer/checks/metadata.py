@@ -27,7 +27,7 @@ from winlayers.layer.entry import (
     attribute_names,
 )
 from winlayers.layer.findings import Finding
-from winlayers.layer.names import fold
+from winlayers.layer.names import FILES, fold
 from winlayers.layer.view import NODE_IMPLIED, NODE_STREAMS, Node
 
 MAX_EA_SIZE = 65535
@@ -88,8 +88,14 @@ class MetadataCheck:
             yield self._subject.finding(code, entry.path, detail)
 
     def _check_absence(self, node: Node) -> Iterator[Finding]:
-        """An entry without a descriptor; what is outside the volumes never has one."""
-        if volume_of(fold(node.path)) is None:
+        """An entry without a descriptor.
+
+        The original exports what is not strictly below Files, but for base layers, without any.
+        """
+        volume = volume_of(fold(node.path))
+        if volume is None or len(node.path) == len(volume):
+            return
+        if volume != FILES and not self._subject.is_base:
             return
         if self._subject.below is not None and node.is_directory:
             below = self._subject.below.lookup(node.path)
