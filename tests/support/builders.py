@@ -32,7 +32,7 @@ from winlayers.layer.view import Node, View, walk
 #: 2020-01-01 00:00 UTC.
 NEW_YEAR_FILETIME = 132_223_104_000_000_000
 #: A descriptor as files of Windows have it.
-DESCRIPTOR = build_descriptor(parse_sddl("O:BAG:SYD:(A;;FA;;;SY)(A;;0x1200a9;;;BU)"))
+DESCRIPTOR = build_descriptor(parse_sddl("O:BAG:SYD:(A;;FA;;;SY)(A;;0x1200a9;;;AU)"))
 #: Another one.
 OTHER_DESCRIPTOR = build_descriptor(parse_sddl("O:SYG:SYD:P(A;OICI;FA;;;BA)"))
 
