@@ -7,11 +7,9 @@ daemon/graphdriver/windows/windows.go.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,8 @@ from winlayers.backends.portable.backend import PortableBackend
 from winlayers.driver import wire
 from winlayers.errors import Corrupt, WinlayersError
 from winlayers.layer.chain import Chain
+from winlayers.layer.entry import LayerSummary
+from winlayers.layer.findings import Finding
 
 _NICENESS = 10
 
@@ -31,7 +31,7 @@ def main() -> int:
     if sys.platform != "win32":
         os.nice(_NICENESS)  # the parent inflates, and everything waits for that
     descriptor = sys.stdin.fileno()
-    splices = sys.platform == "linux"
+    splices = hasattr(os, "splice")
     source = wire.SplicingFrameReader(descriptor) if splices else wire.FrameReader(descriptor)
     try:
         request = source.read_message()
@@ -41,9 +41,9 @@ def main() -> int:
         )
         summary = backend.import_tar(_request(request, source))
     except (WinlayersError, OSError) as error:
-        _say({"error": wire.dump_error(error)})
+        _say(error)
         return 1
-    _say({"summary": asdict(summary)})
+    _say(summary)
     return 0
 
 
@@ -59,14 +59,14 @@ def _request(request: dict[str, Any], source: wire.FrameReader) -> ImportRequest
         Chain(tuple(request["chain"])),
         source,
         confirm,
-        {name: content.encode() for name, content in request["files"].items()},
+        {name: wire.load_bytes(content) for name, content in request["files"].items()},
         ImportPolicy(**request["policy"]),
-        lambda finding: _say({"finding": wire.dump_finding(finding)}),
+        _say,
     )
 
 
-def _say(answer: dict[str, Any]) -> None:
-    sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
+def _say(answer: Finding | LayerSummary | BaseException) -> None:
+    sys.stdout.buffer.write(wire.dump_answer(answer))
     sys.stdout.buffer.flush()
 
 

@@ -14,17 +14,19 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
-from typing import BinaryIO, Self
+from queue import Empty, SimpleQueue
+from typing import BinaryIO, Self, cast
 
 from winlayers.base.compression import Compression, open_decompressed
 from winlayers.base.digest import Digest
 from winlayers.base.progress import Cancel, NullProgress, Progress
-from winlayers.errors import TooLarge
+from winlayers.errors import Cancelled, TooLarge
 
 BLOCK_SIZE = 1 << 20
 _BUFFER_COUNT = 6
 _LOWER_PRIORITY = 10
+# How long to wait for a block before asking again whether anybody still wants it.
+_PAUSE_SECONDS = 0.1
 
 
 class _Stop:
@@ -32,6 +34,31 @@ class _Stop:
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
+
+
+class _Stoppable:
+    """A source that is asked for nothing more once somebody has said so.
+
+    Args:
+        source: the source; it has ``readinto`` here if it has it there.
+        check: called before each read; raises to stop.
+    """
+
+    def __init__(self, source: BinaryIO, check: Callable[[], None]) -> None:
+        self._read = source.read
+        self._check = check
+        if hasattr(source, "readinto"):
+            fill: Callable[[memoryview], int | None] = source.readinto
+
+            def readinto(buffer: memoryview) -> int | None:
+                check()
+                return fill(buffer)
+
+            self.readinto = readinto
+
+    def read(self, size: int) -> bytes:
+        self._check()
+        return self._read(size)
 
 
 class BlockPump:
@@ -45,7 +72,7 @@ class BlockPump:
         compression: of the source, or None to find it by its first bytes.
         max_size: limit on the uncompressed bytes, or None.
         progress: told the compressed bytes read.
-        cancel: asked before each block.
+        cancel: asked before each read of the source, and while waiting for one that gives nothing.
     Raises:
         Malformed: from ``take`` and ``read``, for compressed bytes that are damaged.
         TooLarge: likewise, past ``max_size``.
@@ -61,7 +88,7 @@ class BlockPump:
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> None:
-        self._source = source
+        self._source = cast(BinaryIO, _Stoppable(source, self._check))
         self._compression = compression
         self._max_size = max_size
         self._progress = progress or NullProgress()
@@ -100,7 +127,7 @@ class BlockPump:
         """The next block and its size, or None at the end. The caller gives the buffer back."""
         if self._ended:
             return None
-        item = self._ready.get()
+        item = self._next_ready()
         if isinstance(item, _Stop):
             self._ended = True
             if item.error is not None:
@@ -113,7 +140,7 @@ class BlockPump:
         """Return a buffer that ``take`` gave."""
         self._free.put(buffer)
 
-    def read(self, size: int = -1) -> memoryview:
+    def read(self, size: int = -1, /) -> memoryview:
         """The next bytes, at most ``size``, good until the next call; empty at the end."""
         if not self._view:
             if self._held is not None:
@@ -135,6 +162,7 @@ class BlockPump:
         self._ended = True
         self._closing.set()
         self._free.put(None)
+        self._inflated.put(_Stop())
         for thread in self._threads:
             # One that waits for a source which gives nothing (a silent pipe) is left to itself.
             thread.join(timeout=1.0)
@@ -144,6 +172,19 @@ class BlockPump:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _check(self) -> None:
+        """Go on, or stop here."""
+        self._cancel.check()
+        if self._closing.is_set():
+            raise Cancelled("closed before its end")
+
+    def _next_ready(self) -> tuple[mmap.mmap, int] | _Stop:
+        while True:
+            try:
+                return self._ready.get(timeout=_PAUSE_SECONDS)
+            except Empty:
+                self._cancel.check()
 
     def _inflate(self) -> None:
         try:
@@ -158,8 +199,8 @@ class BlockPump:
 
     def _fill_blocks(self, readinto: Callable[[memoryview], int]) -> None:
         total = 0
-        while (buffer := self._free.get()) is not None and not self._closing.is_set():
-            self._cancel.check()
+        while (buffer := self._free.get()) is not None:
+            self._check()
             view = memoryview(buffer)
             filled = 0
             while filled < BLOCK_SIZE and (count := readinto(view[filled:])):
@@ -179,18 +220,18 @@ class BlockPump:
             self._inflated.put(chunk)
 
     def _digest(self) -> None:
-        lower_priority()
-        while True:
-            item = self._inflated.get()
-            if isinstance(item, bytes):
-                self._file_hash.update(item)
-            elif isinstance(item, _Stop):
-                self._ready.put(item)
-                return
-            else:
-                buffer, count = item
-                self._tar_hash.update(memoryview(buffer)[:count])
-                self._ready.put(item)
+        try:
+            lower_priority()
+            while not isinstance(item := self._inflated.get(), _Stop):
+                if isinstance(item, bytes):
+                    self._file_hash.update(item)
+                else:
+                    buffer, count = item
+                    self._tar_hash.update(memoryview(buffer)[:count])
+                    self._ready.put(item)
+            self._ready.put(item)
+        except BaseException as error:
+            self._ready.put(_Stop(error))
 
 
 def lower_priority() -> None:

@@ -13,7 +13,8 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Protocol
@@ -109,35 +110,51 @@ class ChildImporter:
         with _Answers(child, job.report) as answers, _pump(job) as pump:
             assert child.stdin is not None
             try:
-                self._send(job, pump, child.stdin)
-            except BrokenPipeError:
+                self._send(job, pump, child.stdin, answers)
+            except _ChildGoneError:
                 return answers.summary()  # the child stopped listening, and says why
             except BaseException:
                 child.stdin.close()  # the word to abandon it
                 raise
             return answers.summary()
 
-    def _send(self, job: ImportJob, pump: BlockPump, stdin: IO[bytes]) -> None:
+    def _send(self, job: ImportJob, pump: BlockPump, stdin: IO[bytes], answers: _Answers) -> None:
         sender = PipeSender(stdin.fileno())
-        sender.send_bytes(
-            wire.build_message(
-                {
-                    "home": str(self._home),
-                    "tmpdir": None if self._tmpdir is None else str(self._tmpdir),
-                    "layer_id": job.layer_id,
-                    "chain": job.chain.layer_ids,
-                    "files": {name: content.decode() for name, content in job.files.items()},
-                    "policy": asdict(job.policy),
-                }
-            )
-        )
+        with _noticing_its_end():
+            sender.send_bytes(wire.build_message(self._request(job)))
         while (block := pump.take()) is not None:
-            sender.send_bytes(wire.build_frame_head(block[1]))
-            free = sender.send(*block)
+            answers.check()
+            with _noticing_its_end():
+                sender.send_bytes(wire.build_frame_head(block[1]))
+                free = sender.send(*block)
             if free is not None:
                 pump.give_back(free)
         facts = _verified(job, pump)
-        sender.send_bytes(wire.build_frame_head(0) + wire.build_message(asdict(facts)))
+        answers.check()
+        with _noticing_its_end():
+            sender.send_bytes(wire.build_frame_head(0) + wire.build_message(asdict(facts)))
+
+    def _request(self, job: ImportJob) -> dict[str, Any]:
+        return {
+            "home": str(self._home),
+            "tmpdir": None if self._tmpdir is None else str(self._tmpdir),
+            "layer_id": job.layer_id,
+            "chain": job.chain.layer_ids,
+            "files": {name: wire.dump_bytes(content) for name, content in job.files.items()},
+            "policy": asdict(job.policy),
+        }
+
+
+class _ChildGoneError(Exception):
+    """The child reads no more. Not a BrokenPipeError, which the source may raise too."""
+
+
+@contextmanager
+def _noticing_its_end() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ChildGoneError from error
 
 
 class _Answers:
@@ -148,6 +165,7 @@ class _Answers:
         self._report = report
         self._summary: LayerSummary | None = None
         self._error: Exception | None = None
+        self._failure: Exception | None = None
         self._stderr = b""
         self._threads = [
             threading.Thread(target=target, name="winlayers-child", daemon=True)
@@ -170,6 +188,11 @@ class _Answers:
             assert pipe is not None
             pipe.close()
 
+    def check(self) -> None:
+        """Raise what went wrong here with an answer: the receiver of findings may want no more of it."""
+        if self._failure is not None:
+            raise self._failure
+
     def summary(self) -> LayerSummary:
         """What the child made of the layer, once it has ended.
 
@@ -181,13 +204,14 @@ class _Answers:
         status = self._child.wait()
         for thread in self._threads:
             thread.join()
+        self.check()
         if self._error is not None:
             raise self._error
         if self._summary is None:
             said = self._stderr.decode("utf-8", "replace").strip()
             how = f"by signal {-status}" if status < 0 else f"with status {status}"
             raise RemoteFailure(
-                f"the write-layer process ended {how} and imported nothing"
+                f"the write-layer process ended {how}, before it told that the layer is complete"
                 + (f"; it said: {said[-2000:]}" if said else "")
             )
         return self._summary
@@ -195,14 +219,20 @@ class _Answers:
     def _read_answers(self) -> None:
         assert self._child.stdout is not None
         buffered = open(self._child.stdout.fileno(), "rb", closefd=False)  # noqa: SIM115 - a view of the pipe
-        for line in buffered:
-            answer: dict[str, Any] = json.loads(line)
-            if "finding" in answer:
-                self._report(wire.load_finding(answer["finding"]))
-            elif "error" in answer:
-                self._error = wire.load_error(answer["error"])
-            else:
-                self._summary = LayerSummary(**answer["summary"])
+        while line := buffered.readline(wire.MAX_MESSAGE):
+            try:
+                self._take(wire.load_answer(line))
+            except Exception as error:
+                # Kept for the thread that waits. The rest is read all the same: nobody else does.
+                self._failure = self._failure or error
+
+    def _take(self, answer: Finding | LayerSummary | Exception) -> None:
+        if isinstance(answer, Finding):
+            self._report(answer)
+        elif isinstance(answer, LayerSummary):
+            self._summary = answer
+        else:
+            self._error = answer
 
     def _read_stderr(self) -> None:
         assert self._child.stderr is not None

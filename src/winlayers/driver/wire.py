@@ -25,6 +25,7 @@ from typing import Any
 
 from winlayers import errors
 from winlayers.errors import Cancelled, DigestMismatch, Malformed, RemoteFailure, WinlayersError
+from winlayers.layer.entry import LayerSummary
 from winlayers.layer.findings import Finding
 
 _SIZE = struct.Struct("<I")
@@ -121,14 +122,42 @@ def _gone() -> Cancelled:
     return Cancelled("the layer was abandoned before it was complete")
 
 
-def dump_finding(finding: Finding) -> dict[str, Any]:
-    """A finding as JSON."""
-    return asdict(finding)
+def dump_bytes(content: bytes) -> str:
+    """Bytes that are nearly always UTF-8, but for paths of other encodings in them."""
+    return content.decode("utf-8", "surrogateescape")
 
 
-def load_finding(value: dict[str, Any]) -> Finding:
+def load_bytes(text: str) -> bytes:
     """The way back."""
-    return Finding(**value)
+    return text.encode("utf-8", "surrogateescape")
+
+
+def dump_answer(answer: Finding | LayerSummary | BaseException) -> bytes:
+    """What the child says, as a line."""
+    if isinstance(answer, Finding):
+        value = {"finding": asdict(answer)}
+    elif isinstance(answer, LayerSummary):
+        value = {"summary": asdict(answer)}
+    else:
+        value = {"error": dump_error(answer)}
+    return json.dumps(value).encode() + b"\n"
+
+
+def load_answer(line: bytes) -> Finding | LayerSummary | Exception:
+    """The way back.
+
+    Raises:
+        RemoteFailure: it is none of these; the child may have been taken over by what it parsed.
+    """
+    try:
+        value = json.loads(line)
+        if "finding" in value:
+            return Finding(**value["finding"])
+        if "summary" in value:
+            return LayerSummary(**value["summary"])
+        return load_error(value["error"])
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise RemoteFailure(f"the write-layer process said {line[:200]!r}") from error
 
 
 def dump_error(error: BaseException) -> dict[str, Any]:
@@ -139,7 +168,8 @@ def dump_error(error: BaseException) -> dict[str, Any]:
     if isinstance(error, WinlayersError):
         facts["finding"] = error.finding
     if isinstance(error, OSError):
-        facts |= {"errno": error.errno, "strerror": error.strerror, "filename": error.filename}
+        filename = None if error.filename is None else str(error.filename)
+        facts |= {"errno": error.errno, "strerror": error.strerror, "filename": filename}
     return facts
 
 
