@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, Self, runtime_checkable
 
 from winlayers.backends.contract import Backend, ImportPolicy, Usage
+from winlayers.base.atomic import sync_directory
 from winlayers.base.digest import Digest
 from winlayers.base.locking import FileLock
 from winlayers.base.progress import Cancel, NullProgress, Progress
@@ -35,8 +36,10 @@ from winlayers.errors import (
     LayerHasChildren,
     LayerMounted,
     LayerNotFound,
+    NoSpace,
     ParentMissing,
     PathNotFound,
+    RemoteFailure,
 )
 from winlayers.layer.chain import Chain
 from winlayers.layer.changes import Change, changes
@@ -151,11 +154,10 @@ class Driver:
         Raises:
             LayerNotFound: there is no such layer.
         """
-        resolved = self._known(layer_id)
-        self._counts.add(resolved)
-        if not self._backend.exists(resolved):  # removed between the two
-            self._counts.drop(resolved)
-            raise LayerNotFound(f"there is no layer {layer_id}")
+        # A removal looks for holders and renames under the same lock, so it cannot come in between.
+        with FileLock(self._root / "lock").acquire(shared=True):
+            resolved = self._known(layer_id)
+            self._counts.add(resolved)
         return self._dir(resolved)
 
     def put(self, layer_id: str) -> None:
@@ -178,6 +180,8 @@ class Driver:
             if leaving.exists():
                 self._backend.destroy(leaving.name)
             os.rename(self._dir(resolved), leaving)
+            # After a loss of power the layer is whole or leaving, never whole in name only.
+            sync_directory(self._home)
         self._backend.destroy(leaving.name)
 
     def cleanup(self) -> list[str]:
@@ -193,7 +197,11 @@ class Driver:
                 done.append(f"removed {folder.name}")
         if isinstance(self._backend, Recovers):
             done.extend(f"removed unfinished import {name}" for name in self._backend.recover())
-        done.extend(f"forgot holders of {name}" for name in self._counts.forget_the_dead())
+        try:
+            done.extend(f"forgot holders of {name}" for name in self._counts.forget_the_dead())
+        except NoSpace as error:
+            # They count for nothing; and who cannot open a store cannot make room in it.
+            done.append(f"holders that have ended are still listed: {error}")
         return done
 
     def get_metadata(self, layer_id: str) -> dict[str, str]:
@@ -240,20 +248,23 @@ class Driver:
         check_layer_id(layer_id)
         resolved = self._resolve(layer_id)
         chain = self._chain_on(parent)
-        return self._import(
-            ImportJob(
-                resolved,
-                chain,
-                source,
-                self._files(chain),
-                digest,
-                diff_id,
-                policy or ImportPolicy(),
-                progress or NullProgress(),
-                cancel or Cancel(),
-                report,
-            )
+        job = ImportJob(
+            resolved,
+            chain,
+            source,
+            self._files(chain),
+            digest,
+            diff_id,
+            policy or ImportPolicy(),
+            progress or NullProgress(),
+            cancel or Cancel(),
+            report,
         )
+        try:
+            return self._import(job)
+        except RemoteFailure as error:
+            self._clean_up_after(error)
+            raise
 
     def layers(self) -> list[str]:
         """The ids of all layers, sorted; those on their way out are not among them."""
@@ -272,6 +283,8 @@ class Driver:
             ParentMissing: one of them is not there.
         """
         chain = read_layer_chain(self._dir(self._known(layer_id)))
+        if not len(chain):
+            self._known(layer_id)  # removed meanwhile, it has no parents either
         for member in chain:
             if not self._backend.exists(member):
                 raise ParentMissing(
@@ -298,6 +311,14 @@ class Driver:
         return self._backend_view((resolved, *(() if alone else self.chain(layer_id))))
 
     # -- inside --------------------------------------------------------------------------------------
+
+    def _clean_up_after(self, failure: RemoteFailure) -> None:
+        """Remove what a write-layer process that died could not remove."""
+        try:
+            if isinstance(self._backend, Recovers):
+                self._backend.recover()
+        except OSError as late:
+            failure.add_note(f"besides, what it left could not be removed: {late}")
 
     def _backend_view(self, layer_ids: tuple[str, ...]) -> View:
         if not layer_ids:
@@ -327,10 +348,12 @@ class Driver:
             raise ParentMissing(
                 f"cannot create layer with missing parent {parent}: not in {self._home}"
             )
-        above = self.chain(parent)
-        if self._backend.usage(resolved).kind == "created":
-            return above
-        return Chain((resolved, *above))
+        try:
+            above = self.chain(parent)
+            is_filled = self._backend.usage(resolved).kind != "created"
+        except LayerNotFound as error:
+            raise ParentMissing(f"parent {parent} was removed meanwhile") from error
+        return Chain((resolved, *above)) if is_filled else above
 
     def _files(self, chain: Chain) -> Mapping[str, bytes]:
         return {LAYER_CHAIN: build_layer_chain(self._dir(member).absolute() for member in chain)}

@@ -1,8 +1,9 @@
 """How often each layer was got and not yet put, kept across processes.
 
 One row for each (layer, process) in ``driver.db``. A process that died without a put left its row; it is
-known by its id and start time, and ``forget_the_dead`` drops such rows. This module refuses to know what
-getting a layer does.
+known by its id and start time, counts no more, and ``forget_the_dead`` drops such rows. The journal is the
+plain one, not WAL: asking then takes no space, so that on a full disk layers can still be removed. This
+module refuses to know what getting a layer does.
 
 Source: the counting of moby/moby daemon/graphdriver/windows/windows.go (Get, Put), which is kept in memory
 there.
@@ -13,10 +14,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from winlayers.base.processes import process_start_time
+from winlayers.errors import NoSpace, StoreLocked
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS holds (
@@ -79,36 +81,67 @@ class RefCounts:
 
     def holders(self, layer_id: str) -> list[int]:
         """Ids of the processes that hold a layer."""
-        with self._transaction() as db:
-            rows = db.execute("SELECT pid FROM holds WHERE layer_id = ? ORDER BY pid", (layer_id,))
-            return [pid for (pid,) in rows]
+        return sorted(
+            {
+                pid
+                for layer, pid, started in self._rows()
+                if layer == layer_id and _lives(pid, started)
+            }
+        )
 
     def forget_the_dead(self) -> list[str]:
         """Drop the counts of processes that are gone; the layers concerned."""
-        with self._transaction() as db:
-            gone = [
-                (layer_id, pid, started)
-                for layer_id, pid, started in db.execute("SELECT layer_id, pid, started FROM holds")
-                if str(process_start_time(pid)) != started
-            ]
-            db.executemany("DELETE FROM holds WHERE layer_id = ? AND pid = ? AND started = ?", gone)
-            return sorted({layer_id for layer_id, _, _ in gone})
+        gone = [row for row in self._rows() if not _lives(*row[1:])]
+        if gone:
+            with self._transaction() as db:
+                db.executemany(
+                    "DELETE FROM holds WHERE layer_id = ? AND pid = ? AND started = ?", gone
+                )
+        return sorted({layer_id for layer_id, _, _ in gone})
+
+    def _rows(self) -> list[tuple[str, int, str]]:
+        """Who holds what, the dead included; nothing is written for this, not even the database."""
+        if not self._path.exists():
+            return []
+        with self._connection() as db:
+            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'holds'").fetchone():
+                return []
+            return db.execute("SELECT layer_id, pid, started FROM holds").fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        db = sqlite3.connect(self._path, timeout=_WAIT_SECONDS, isolation_level=None)
-        try:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute(_SCHEMA)
+        with self._connection() as db:
             db.execute("BEGIN IMMEDIATE")
+            db.execute(_SCHEMA)
             yield db
             db.execute("COMMIT")
-        finally:
-            db.close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(
+                sqlite3.connect(self._path, timeout=_WAIT_SECONDS, isolation_level=None)
+            ) as db:
+                yield db
+        except sqlite3.OperationalError as error:
+            # The low byte is the kind; the rest tells where within SQLite it arose.
+            kind = error.sqlite_errorcode & 0xFF
+            if kind == sqlite3.SQLITE_FULL:
+                raise NoSpace(f"the disk of {self._path} is full; free some space") from error
+            if kind == sqlite3.SQLITE_BUSY:
+                raise StoreLocked(
+                    f"another process has kept {self._path} locked for {_WAIT_SECONDS:.0f} seconds; "
+                    "try again when it has ended"
+                ) from error
+            raise
 
 
 def _this_process() -> tuple[int, str]:
     return os.getpid(), str(process_start_time(os.getpid()))
+
+
+def _lives(pid: int, started: str) -> bool:
+    return str(process_start_time(pid)) == started
 
 
 def _total(db: sqlite3.Connection, layer_id: str) -> int:
