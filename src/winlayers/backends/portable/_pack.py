@@ -8,14 +8,14 @@ the last few megabytes is not. This module refuses to know what the bytes mean.
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from winlayers.backends.portable._space import is_full
 from winlayers.base.atomic import sync_file
-from winlayers.errors import NoSpace
+from winlayers.errors import NoSpace, TooLarge
 from winlayers.formats.tar import TarSource
 
 # How many bytes are written between two flushes.
@@ -39,15 +39,16 @@ class PackWriter:
     Args:
         path: the file to make; it must not be there.
         sync: whether to flush at all.
+        max_size: limit on the bytes, or None.
     """
 
-    def __init__(self, path: Path, *, sync: bool) -> None:
+    def __init__(self, path: Path, *, sync: bool, max_size: int | None = None) -> None:
         self._path = path
+        self._max_size = max_size
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         self.descriptor = os.open(path, flags, 0o600)
         self.size = 0
         self._unsynced = 0
-        self._since_check = 0
         self._sync = sync
         self._due = threading.Semaphore(0)
         self._ending = False
@@ -82,15 +83,15 @@ class PackWriter:
         if not self._sync:
             return
         self._end_thread()
+        self._check_synced()
         try:
             sync_file(self.descriptor)
         except OSError as error:
             raise self._translated(error) from error
 
     def close(self) -> None:
-        """Let go of the file, flushed or not."""
-        if self._sync:
-            self._end_thread()
+        """Let go of the file, flushed or not; whether it is, only ``finish`` tells."""
+        self._end_thread()
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
@@ -100,15 +101,22 @@ class PackWriter:
             self._ending = True
             self._due.release()
             self._thread.join()
+
+    def _check_synced(self) -> None:
+        """Fail if an early flush did. The system tells that only once, so the last one may succeed."""
         if self._sync_error is not None:
-            error, self._sync_error = self._sync_error, None
-            raise self._translated(error) from error
+            raise self._translated(self._sync_error) from self._sync_error
 
     def _account(self, size: int) -> None:
         self.size += size
         self._unsynced += size
+        if self._max_size is not None and self.size > self._max_size:
+            raise TooLarge(
+                f"the layer has more than {self._max_size} bytes, the limit that was set"
+            )
         if self._unsynced >= _SYNC_STEP:
             self._unsynced = 0
+            self._check_synced()
             self._check_space()
             self._due.release()
 
@@ -137,7 +145,7 @@ class PackWriter:
                 return
 
     def _translated(self, error: OSError) -> Exception:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             return NoSpace(
                 f"the disk of {self._path.parent} is full after {self.size} bytes of the layer; free some "
                 "space, or choose another --root"

@@ -1,13 +1,17 @@
 """Staging of imports, and the removal of what a crash left of it.
 
-    TMP/<layer id>.<random>        what is being made
-    TMP/<layer id>.<random>.lock   held by the process that makes it
+    TMP/<layer id>.<16 hex digits>        what is being made
+    TMP/<layer id>.<16 hex digits>.lock   held by the process that makes it
 
 The system drops the lock when its process ends, so a staging folder whose lock is free is left over.
+Whatever else lies in TMP is not ours, and is left alone: it may be a folder that others use too.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import secrets
 import shutil
 from pathlib import Path
@@ -18,6 +22,10 @@ from winlayers.base.locking import FileLock
 from winlayers.errors import AlreadyExists, LayerExists, StoreLocked
 
 _LOCK_SUFFIX = ".lock"
+_STAGED = re.compile(r"(.+\.[0-9a-f]{16})(?:\.lock)?")
+# Somebody else took something away, or put something there, while we removed it.
+_MEANWHILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST})
+_REMOVE_ATTEMPTS = 100
 
 
 class Staging:
@@ -30,18 +38,26 @@ class Staging:
 
     def __init__(self, tmp: Path, name: str) -> None:
         self.path = tmp / f"{name}.{secrets.token_hex(8)}"
-        self._lock = FileLock(self.path.with_name(self.path.name + _LOCK_SUFFIX))
+        self._lock = _lock_of(self.path)
 
     def __enter__(self) -> Self:
         self._lock.acquire()
-        self.path.mkdir(mode=0o700)
+        try:
+            self.path.mkdir(mode=0o700)
+        except BaseException:
+            self._unlock()
+            raise
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        if self.path.exists():
-            shutil.rmtree(self.path)
-        self._lock.path.unlink()
-        self._lock.release()
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            remove_tree(self.path)
+        except OSError as late:
+            if error is None:
+                raise
+            error.add_note(f"besides, {self.path} could not be removed: {late}")
+        finally:
+            self._unlock()
 
     def publish(self, target: Path, *, sync: bool = True) -> None:
         """Give the folder its final name.
@@ -54,6 +70,10 @@ class Staging:
         except AlreadyExists as error:
             raise LayerExists(f"layer {target.name} exists already") from error
 
+    def _unlock(self) -> None:
+        self._lock.path.unlink(missing_ok=True)
+        self._lock.release()
+
 
 def remove_leftovers(tmp: Path) -> list[str]:
     """Remove what no living process is making any more.
@@ -63,29 +83,45 @@ def remove_leftovers(tmp: Path) -> list[str]:
     Returns:
         Names of the folders removed.
     """
-    removed = []
-    for path in sorted(tmp.iterdir()):
-        if path.name.endswith(_LOCK_SUFFIX):
-            if not path.with_suffix("").exists():
-                _remove_unlocked(path)
-        elif _remove_unlocked(path.with_name(path.name + _LOCK_SUFFIX)):
-            removed.append(path.name)
-    return removed
+    found = {match[1] for name in os.listdir(tmp) if (match := _STAGED.fullmatch(name))}
+    return [name for name in sorted(found) if _remove_unlocked(tmp / name)]
 
 
-def _remove_unlocked(lock_path: Path) -> bool:
-    """Remove the folder of a lock, and the lock, if nobody holds it."""
-    lock = FileLock(lock_path)
+def remove_tree(path: Path) -> None:
+    """Remove a file, or a folder with all in it, if it is there; others may be at it too.
+
+    Args:
+        path: what to remove; a link is removed, not followed.
+    Raises:
+        OSError: something cannot be removed.
+    """
+    for attempt in range(1, _REMOVE_ATTEMPTS + 1):
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+            return
+        except OSError as error:
+            if error.errno not in _MEANWHILE or attempt == _REMOVE_ATTEMPTS:
+                raise
+
+
+def _lock_of(folder: Path) -> FileLock:
+    return FileLock(folder.with_name(folder.name + _LOCK_SUFFIX))
+
+
+def _remove_unlocked(folder: Path) -> bool:
+    """Remove a staging folder and its lock, if nobody holds that; whether there was a folder."""
+    lock = _lock_of(folder)
     try:
         lock.acquire(timeout_seconds=0)
     except StoreLocked:
         return False
-    folder = lock_path.with_suffix("")
-    is_there = folder.exists()
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    elif is_there:
-        folder.unlink()
-    lock_path.unlink(missing_ok=True)
-    lock.release()
+    try:
+        is_there = os.path.lexists(folder)
+        remove_tree(folder)
+        lock.path.unlink(missing_ok=True)
+    finally:
+        lock.release()
     return is_there

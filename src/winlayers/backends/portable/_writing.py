@@ -7,13 +7,16 @@ written. Source of the form: ``layer.backuptar``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from tempfile import TemporaryFile
+from contextlib import ExitStack
 from typing import BinaryIO, Self
 
+from winlayers.backends.portable._recover import Staging
+from winlayers.backends.portable._space import full_disk_told
 from winlayers.errors import IllegalState
 from winlayers.layer.backuptar import BackupTarWriter
 from winlayers.layer.entry import Entry, LayerSummary, Part
+
+_NAME = "layer.tar"
 
 
 class SealedWriter:
@@ -21,35 +24,44 @@ class SealedWriter:
 
     Args:
         seal: imports the finished tar.
-        tmpdir: where the tar is staged.
+        staging: where the tar is staged; entered here, left by ``commit`` and ``abort``.
     """
 
-    def __init__(self, seal: Callable[[BinaryIO], LayerSummary], tmpdir: Path) -> None:
+    def __init__(self, seal: Callable[[BinaryIO], LayerSummary], staging: Staging) -> None:
         self._seal = seal
-        self._file = TemporaryFile(dir=tmpdir)  # noqa: SIM115 - closed by commit or abort
+        with ExitStack() as stack:
+            folder = stack.enter_context(staging).path
+            self._file = open(folder / _NAME, "xb+")  # noqa: SIM115 - closed by commit or abort
+            # Not the file itself: that would write what is still buffered, perhaps to a full disk.
+            stack.callback(self._file.raw.close)
+            self._staged = stack.pop_all()
+        self._disk = folder.parent
         self._tar = BackupTarWriter(self._file)
 
     def add(self, entry: Entry, parts: Iterable[tuple[Part, BinaryIO]]) -> None:
         self._check_open()
-        self._tar.add(entry, parts)
+        with full_disk_told(self._disk):
+            self._tar.add(entry, parts)
 
     def link(self, entry: Entry) -> None:
         self._check_open()
-        self._tar.link(entry)
+        with full_disk_told(self._disk):
+            self._tar.link(entry)
 
     def remove(self, path: str) -> None:
         self._check_open()
-        self._tar.remove(path)
+        with full_disk_told(self._disk):
+            self._tar.remove(path)
 
     def commit(self) -> LayerSummary:
         self._check_open()
-        with self._file:
+        with self._staged, full_disk_told(self._disk):
             self._tar.commit()
             self._file.seek(0)
             return self._seal(self._file)
 
     def abort(self) -> None:
-        self._file.close()
+        self._staged.close()
 
     def _check_open(self) -> None:
         if self._file.closed:

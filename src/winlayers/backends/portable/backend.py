@@ -14,10 +14,9 @@ folder is called and holds).
 from __future__ import annotations
 
 import os
-import shutil
-import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,7 +24,8 @@ from winlayers.backends.contract import ImportRequest, TarFacts, Usage
 from winlayers.backends.portable import _index
 from winlayers.backends.portable._building import IndexBuilder, index_tar
 from winlayers.backends.portable._pack import PackingSource, PackWriter
-from winlayers.backends.portable._recover import Staging, remove_leftovers
+from winlayers.backends.portable._recover import Staging, remove_leftovers, remove_tree
+from winlayers.backends.portable._space import full_disk_told
 from winlayers.backends.portable._tree import SealedTable
 from winlayers.backends.portable._writing import SealedWriter
 from winlayers.base.atomic import publish, sync_directory, sync_file, write_file
@@ -33,11 +33,12 @@ from winlayers.base.blocks import BlockPump
 from winlayers.base.compression import Compression
 from winlayers.base.locking import FileLock
 from winlayers.errors import (
+    InvalidArgument,
     LayerExists,
     LayerNotFound,
     Malformed,
-    NoSpace,
     ParentMissing,
+    StoreCorrupt,
 )
 from winlayers.layer.backuptar import BackupTarReader
 from winlayers.layer.chain import Chain
@@ -64,7 +65,7 @@ class PortableBackend:
         self._layers = root / LAYERS
         self._tmp = tmpdir or root / "tmp"
         for folder in (self._layers, self._tmp):
-            folder.mkdir(parents=True, exist_ok=True)
+            _make_folder(folder)
         self._lock_path = root / "lock"
 
     def recover(self) -> list[str]:
@@ -75,22 +76,17 @@ class PortableBackend:
 
     def import_tar(self, request: ImportRequest) -> LayerSummary:
         self._check_absent(request.layer_id)
-        with Staging(self._tmp, request.layer_id) as staging:
+        self._check_disk()
+        with full_disk_told(self._root), Staging(self._tmp, request.layer_id) as staging:
             sealed = staging.path / SEALED
             sealed.mkdir()
-            try:
-                summary = self._fill(request, sealed)
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-                    raise NoSpace(
-                        f"the disk of {self._root} is full; free some space, or choose another --root"
-                    ) from error
-                raise
+            summary = self._fill(request, sealed)
             self._publish(request, staging)
             return summary
 
     def create(self, layer_id: str, chain: Chain, files: Mapping[str, bytes]) -> None:
-        with Staging(self._tmp, layer_id) as staging:
+        self._check_disk()
+        with full_disk_told(self._root), Staging(self._tmp, layer_id) as staging:
             for name, content in files.items():
                 write_file(staging.path / name, content)
             with FileLock(self._lock_path):
@@ -98,9 +94,7 @@ class PortableBackend:
                 staging.publish(self._layers / layer_id)
 
     def destroy(self, layer_id: str) -> None:
-        folder = self._layers / layer_id
-        if folder.exists():
-            shutil.rmtree(folder)
+        remove_tree(self._layers / layer_id)
 
     def writer(self, layer_id: str, chain: Chain, files: Mapping[str, bytes]) -> EntryWriter:
         self._check_absent(layer_id)
@@ -110,7 +104,8 @@ class PortableBackend:
                 confirm = lambda size: TarFacts(size, str(pump.diff_id), str(pump.diff_id), True)  # noqa: E731
                 return self.import_tar(ImportRequest(layer_id, chain, pump, confirm, files))
 
-        return SealedWriter(seal, self._tmp)
+        with full_disk_told(self._root):
+            return SealedWriter(seal, Staging(self._tmp, layer_id))
 
     # -- asking ----------------------------------------------------------------------------------
 
@@ -118,38 +113,39 @@ class PortableBackend:
         return (self._layers / layer_id).is_dir()
 
     def usage(self, layer_id: str) -> Usage:
-        folder = self._folder(layer_id)
-        disk_size = sum(
-            os.lstat(os.path.join(parent, name)).st_size
-            for parent, _, names in os.walk(folder)
-            for name in names
-        )
-        if not (folder / SEALED).is_dir():
-            created_ns = os.stat(folder).st_ctime_ns
-            return Usage("created", disk_size, LayerSummary(0, 0), created_ns)
-        with_facts = _index.open_read_only(folder / SEALED / INDEX)
-        facts = _index.read_facts(with_facts)
-        with_facts.close()
-        return Usage("sealed", disk_size, _summary(facts), int(facts["created_ns"]))
+        with self._removal_told(layer_id):
+            folder = self._folder(layer_id)
+            disk_size = sum(
+                os.lstat(os.path.join(parent, name)).st_size
+                for parent, _, names in os.walk(folder)
+                for name in names
+            )
+            if not self._is_sealed(layer_id):
+                created_ns = os.stat(folder).st_ctime_ns
+                return Usage("created", disk_size, LayerSummary(0, 0), created_ns)
+            facts = self.facts(layer_id)
+            return Usage("sealed", disk_size, _summary(facts), int(facts["created_ns"]))
 
     def facts(self, layer_id: str) -> dict[str, str]:
         """What the index of a sealed layer says of it as a whole."""
-        connection = _index.open_read_only(self._sealed(layer_id) / INDEX)
-        try:
+        with (
+            self._removal_told(layer_id),
+            closing(_index.open_read_only(self._sealed(layer_id) / INDEX)) as connection,
+        ):
             return _index.read_facts(connection)
-        finally:
-            connection.close()
 
     def export_tar(self, layer_id: str, chain: Chain) -> BinaryIO:
-        return open(self._sealed(layer_id) / PACK, "rb", buffering=0)
+        with self._removal_told(layer_id):
+            return open(self._sealed(layer_id) / PACK, "rb", buffering=0)
 
     def reader(self, layer_id: str, chain: Chain) -> EntryReader:
         return BackupTarReader(self.export_tar(layer_id, chain), base=not len(chain))
 
     def table(self, layer_id: str) -> SealedTable:
         """One sealed layer by itself, whiteouts and findings included."""
-        sealed = self._sealed(layer_id)
-        return SealedTable(layer_id, sealed / INDEX, sealed / PACK)
+        with self._removal_told(layer_id):
+            sealed = self._sealed(layer_id)
+            return SealedTable(layer_id, sealed / INDEX, sealed / PACK)
 
     def view(self, layer_id: str, chain: Chain) -> View:
         tables: list[SealedTable] = []
@@ -175,7 +171,11 @@ class PortableBackend:
             Malformed: the pack is no layer any more.
         """
         sealed = self._sealed(layer_id)
-        with Staging(self._tmp, layer_id) as staging, open(sealed / PACK, "rb") as pack:
+        with (
+            full_disk_told(self._root),
+            Staging(self._tmp, layer_id) as staging,
+            open(sealed / PACK, "rb") as pack,
+        ):
             fresh = staging.path / INDEX
             builder = IndexBuilder(
                 fresh, is_base=not len(chain), report=lambda finding: None, lenient_names=True
@@ -196,6 +196,16 @@ class PortableBackend:
 
     # -- inside ----------------------------------------------------------------------------------
 
+    @contextmanager
+    def _removal_told(self, layer_id: str) -> Iterator[None]:
+        """Where files are missing because the layer was removed meanwhile, say that."""
+        try:
+            yield
+        except (FileNotFoundError, StoreCorrupt) as error:
+            if self.exists(layer_id):
+                raise
+            raise LayerNotFound(f"layer {layer_id} was removed meanwhile") from error
+
     def _folder(self, layer_id: str) -> Path:
         folder = self._layers / layer_id
         if not folder.is_dir():
@@ -203,17 +213,28 @@ class PortableBackend:
         return folder
 
     def _is_sealed(self, layer_id: str) -> bool:
-        return (self._folder(layer_id) / SEALED).is_dir()
+        # In this order: a layer that is removed in between must not pass for one that is empty.
+        if (self._layers / layer_id / SEALED).is_dir():
+            return True
+        self._folder(layer_id)
+        return False
 
     def _sealed(self, layer_id: str) -> Path:
-        sealed = self._folder(layer_id) / SEALED
-        if not sealed.is_dir():
+        if not self._is_sealed(layer_id):
             raise LayerNotFound(f"layer {layer_id} was created but holds nothing yet")
-        return sealed
+        return self._layers / layer_id / SEALED
 
     def _check_absent(self, layer_id: str) -> None:
         if (self._layers / layer_id / SEALED).exists():
             raise LayerExists(f"layer {layer_id} exists already")
+
+    def _check_disk(self) -> None:
+        """Refuse at once what would fail after all the work: a rename does not move between disks."""
+        if os.stat(self._tmp).st_dev != os.stat(self._layers).st_dev:
+            raise InvalidArgument(
+                f"the temporary folder {self._tmp} is not on the disk of {self._layers}, so nothing can "
+                "be moved from there into the store; choose a --tmpdir on the same disk"
+            )
 
     def _check_chain(self, chain: Chain) -> None:
         for member in chain:
@@ -223,14 +244,17 @@ class PortableBackend:
     def _fill(self, request: ImportRequest, sealed: Path) -> LayerSummary:
         """Write pack and index of one layer."""
         policy = request.policy
-        builder = IndexBuilder(
-            sealed / INDEX,
-            is_base=not len(request.chain),
-            report=request.report,
-            lenient_names=policy.lenient_names,
-        )
-        pack = PackWriter(sealed / PACK, sync=policy.sync)
-        try:
+        with (
+            closing(
+                IndexBuilder(
+                    sealed / INDEX,
+                    is_base=not len(request.chain),
+                    report=request.report,
+                    lenient_names=policy.lenient_names,
+                )
+            ) as builder,
+            closing(PackWriter(sealed / PACK, sync=policy.sync, max_size=policy.max_size)) as pack,
+        ):
             source = PackingSource(request.tar, pack)
             has_end = index_tar(source, builder, lambda target: self._find(request.chain, target))
             source.drain()
@@ -247,9 +271,6 @@ class PortableBackend:
             if policy.sync:
                 _sync_file(sealed / INDEX)
                 sync_directory(sealed)
-        finally:
-            builder.close()
-            pack.close()
         return LayerSummary(
             builder.size, builder.entry_count, facts.diff_id, facts.digest, facts.size
         )
@@ -257,29 +278,32 @@ class PortableBackend:
     def _publish(self, request: ImportRequest, staging: Staging) -> None:
         sync = request.policy.sync
         target = self._layers / request.layer_id
+        for name, content in request.files.items():
+            write_file(staging.path / name, content, sync=sync)
         with FileLock(self._lock_path):
             self._check_chain(request.chain)
             if target.exists():
                 # Docker created the layer first: its files are there and the content is what is new.
                 self._check_absent(request.layer_id)
-                for name, content in request.files.items():
-                    write_file(target / name, content, sync=sync)
+                for name in request.files:
+                    os.replace(staging.path / name, target / name)
+                if sync:
+                    sync_directory(target)
                 publish(staging.path / SEALED, target / SEALED, sync=sync)
             else:
-                for name, content in request.files.items():
-                    write_file(staging.path / name, content, sync=sync)
                 staging.publish(target, sync=sync)
 
     def _find(self, chain: Chain, path: str) -> bool | None:
         """Whether the parents have a file at a path; False for a folder, None for nothing."""
         if chain.parent is None:
             return None
-        view = self.view(chain.parent, Chain(chain.layer_ids[1:]))
         try:
+            view = self.view(chain.parent, Chain(chain.layer_ids[1:]))
+        except LayerNotFound as error:
+            raise ParentMissing(f"{error}: it is a parent of what is imported") from error
+        with closing(view):
             node = view.lookup(path)
             return None if node is None else node.kind is not EntryKind.DIRECTORY
-        finally:
-            view.close()
 
 
 def _facts(facts: TarFacts) -> dict[str, object]:
@@ -299,6 +323,15 @@ def _summary(facts: dict[str, str]) -> LayerSummary:
         facts["digest"],
         int(facts["tar_size"]),
     )
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder where there is none, with those around it, to stay."""
+    if not folder.is_dir():
+        if folder.parent != folder:
+            _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_directory(folder.parent)
 
 
 def _sync_file(path: Path) -> None:

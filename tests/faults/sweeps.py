@@ -1,0 +1,270 @@
+"""One story again and again, with something in its way at each of its points in turn."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.faults import scenes
+from tests.faults.forks import PATIENCE_SECONDS, Actor, Bell, Outcome, adopted_orphans
+from tests.faults.points import Call, Points, full_from, kill_at
+from winlayers import worker
+
+Story = Callable[[Path], None]
+Act = Callable[[Call], None]
+
+_SQLITE_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What came of one run.
+
+    Attributes:
+        label: the point.
+        outcome: of the story.
+        state: how the store was found by the next process.
+        left: what lay about before that process came.
+        other: outcome of the other story, if there was one.
+    """
+
+    label: str
+    outcome: Outcome
+    state: str
+    left: tuple[str, ...] = ()
+    other: Outcome | None = None
+
+
+class ForkedWorker:
+    """Stands in for ``subprocess.Popen`` of the write-layer process: a fork that runs its ``main``.
+
+    It is a process like the spawned one, with the same pipes, but there at once.
+
+    Args:
+        act: what happens at the points in it.
+    """
+
+    def __init__(self, act: Act) -> None:
+        ours, theirs = zip(*(os.pipe() if n else os.pipe()[::-1] for n in range(3)), strict=True)
+        self.pid = os.fork()
+        if not self.pid:
+            for number, descriptor in enumerate(theirs):
+                os.dup2(descriptor, number)
+            for descriptor in (*ours, *theirs):
+                os.close(descriptor)
+            status = 1
+            try:
+                Points.uninstall_all()  # those are our parent's
+                with Points(act):
+                    status = worker.main()
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(status)
+        for descriptor in theirs:
+            os.close(descriptor)
+        self.stdin = io.FileIO(ours[0], "wb")
+        self.stdout, self.stderr = (io.FileIO(pipe) for pipe in ours[1:])
+        self.returncode: int | None = None
+
+    def wait(self) -> int:
+        if self.returncode is None:
+            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.returncode
+
+
+@contextlib.contextmanager
+def forked_workers(act: Act) -> Iterator[None]:
+    """Have imports run in forked workers."""
+    original = subprocess.Popen
+    subprocess.Popen = lambda *args, **kwargs: ForkedWorker(act)  # type: ignore[assignment, misc]
+    try:
+        yield
+    finally:
+        subprocess.Popen = original  # type: ignore[misc]
+
+
+def run(story: Story, root: Path, act: Act, *, in_worker: bool = False) -> None:
+    """A story with something at its points, or at those of its write-layer process."""
+    if in_worker:
+        with forked_workers(act):
+            story(root)
+    else:
+        with forked_workers(lambda call: None), Points(act):
+            story(root)
+
+
+def labels_of(story: Story, template: Path, *, in_worker: bool = False) -> list[str]:
+    """The points of a story, from a run that nothing disturbs."""
+    root = _copy(template)
+    record = root.with_name("points.txt")
+    record.unlink(missing_ok=True)
+
+    def note(call: Call) -> None:
+        with open(record, "a") as file:
+            file.write(call.label.replace("\n", " ") + "\n")
+
+    Actor(run_as, story, root, note, in_worker).get()
+    shutil.rmtree(root)
+    return record.read_text().splitlines()
+
+
+def run_as(story: Story, root: Path, act: Act, in_worker: bool) -> None:
+    run(story, root, act, in_worker=in_worker)
+
+
+def run_killed(story: Story, root: Path, number: int) -> None:
+    """A story that ends at one of its points."""
+    run(story, root, kill_at(number))
+
+
+def sweep(story: Story, template: Path, action: str, in_worker: bool = False) -> list[Step]:
+    """Run a story once for each of its points, each time on a fresh copy of a store.
+
+    Args:
+        story: what is done.
+        template: the store.
+        action: ``"kill"``: the process ends there; ``"full"``: the disk is full from there on.
+        in_worker: the points are those of the write-layer process.
+    """
+    actions = {"kill": kill_at, "full": full_from}
+    steps = []
+    for number, label in enumerate(labels_of(story, template, in_worker=in_worker), start=1):
+        root = _copy(template)
+        with adopted_orphans():
+            outcome = Actor(run_as, story, root, actions[action](number), in_worker).outcome()
+        left = tuple(scenes.leftovers(root))
+        state = Actor(scenes.look, root).outcome()
+        assert state.is_good, f"at {number}, {label}: {state.trace or state.signal}"
+        steps.append(Step(label, outcome, state.value, left))
+        shutil.rmtree(root)
+    return steps
+
+
+def interleave(held_up: Story, other: Story, template: Path, looking: bool = False) -> list[Step]:
+    """Stop one story at each of its points in turn, and run another one whole meanwhile.
+
+    Where the other one has to wait for the first, both go on together.
+
+    Args:
+        held_up: the story that is stopped.
+        other: the one that comes in between.
+        template: the store.
+        looking: stop before calls that only look, too.
+    """
+    root = _copy(template)
+    count = Actor(_count, held_up, root, looking).get()
+    shutil.rmtree(root)
+    steps = []
+    for number in range(1, count + 1):
+        root = _copy(template)
+        with closing(_Meeting(number)) as meeting:
+            first = Actor(_run_stopped, held_up, root, looking, meeting)
+            call = meeting.wait()
+            second = Actor(_run_listening, other, root, meeting)
+            # SQLite waits where we do not hear it.
+            patience = _SQLITE_SECONDS if call.startswith("sqlite") else PATIENCE_SECONDS
+            assert second.is_done(patience, or_heard=meeting.waiting) or "sqlite" in call
+            meeting.go_on.ring()
+            outcomes = first.outcome(), second.outcome()
+        state = Actor(scenes.look, root).outcome()
+        assert state.is_good, f"at {number}, {call}: {state.trace or state.signal} {outcomes}"
+        steps.append(Step(call, outcomes[0], state.value, other=outcomes[1]))
+        shutil.rmtree(root)
+    return steps
+
+
+class _Meeting:
+    """Where two stories meet: one at a point, and the other one in its way."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.go_on = Bell()
+        self.waiting = Bell()
+        self._label, self._at_point = os.pipe()
+
+    def stop(self, call: Call) -> None:
+        """In the first process: wait at the point."""
+        if call.number == self.number:
+            os.write(self._at_point, call.label.encode()[:1000])
+            assert self.go_on.wait()
+
+    def wait(self) -> str:
+        """Until the first process is there; the label of the point."""
+        assert select.select([self._label], [], [], PATIENCE_SECONDS)[0], "not reached"
+        return os.read(self._label, 1000).decode()
+
+    def sleep(self, seconds: float, original: Callable[[float], None] = time.sleep) -> None:
+        """In the second process, which sleeps only to wait for a lock."""
+        self.waiting.ring()
+        original(seconds)
+
+    def close(self) -> None:
+        self.go_on.close()
+        self.waiting.close()
+        os.close(self._label)
+        os.close(self._at_point)
+
+
+def _run_stopped(story: Story, root: Path, looking: bool, meeting: _Meeting) -> Any:
+    with Points(meeting.stop, looking=looking, leaving_out=_is_private):
+        return story(root)
+
+
+def _run_listening(story: Story, root: Path, meeting: _Meeting) -> Any:
+    time.sleep = meeting.sleep
+    return story(root)
+
+
+def _count(story: Story, root: Path, looking: bool) -> int:
+    with Points(lambda call: None, looking=looking, leaving_out=_is_private) as points:
+        story(root)
+    return points.count
+
+
+def _is_private(name: str, args: tuple[Any, ...]) -> bool:
+    """Whether a call is within the staging of an import, where no other process looks."""
+    return name.startswith("sqlite.") and "index.db" in getattr(args[0], "path", "")
+
+
+def _copy(template: Path) -> Path:
+    root = template.with_name("root")
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(template, root)
+    return root
+
+
+def make(template: Path, *stories: Story) -> None:
+    """Make a store, and do these things to it."""
+    Actor(_make, template, stories).get()
+
+
+def _make(template: Path, stories: tuple[Story, ...]) -> None:
+    scenes.make(template)
+    for story in stories:
+        story(template)
+
+
+def leave_a_mess(root: Path) -> None:
+    """What three crashes leave: an import, a removal and a holder."""
+    scenes.import_new(root)
+    for story, number in ((scenes.hold_new, 20), (scenes.remove_new, 25), (scenes.import_new, 60)):
+        outcome = Actor(run_as, story, root, kill_at(number), False).outcome()
+        assert outcome.signal == signal.SIGKILL
+    mess = scenes.leftovers(root)
+    assert any("-removing" in path for path in mess)
+    assert any(path.startswith("tmp/new.") for path in mess)
