@@ -15,6 +15,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from enum import Enum
+from typing import TypeAlias
 
 from winlayers.errors import Malformed, WinlayersError
 from winlayers.formats.ea import ExtendedAttribute, build_ea_list, parse_ea_list
@@ -55,6 +56,10 @@ TYPE_GLOBAL = b"g"
 #: Types whose body is the content of a file. The original reads only that of ``0``.
 FILE_TYPES = frozenset({TYPE_REGULAR, b"7", b"S"})
 
+#: Fields of an Entry from ``kind`` to ``reparse``.
+FileFields: TypeAlias = tuple[EntryKind, int, int, int, int, int, int, bytes, bytes, bytes]
+
+_FILE, _DIRECTORY = EntryKind.FILE, EntryKind.DIRECTORY
 _EPOCH = 116444736000000000
 # Distinct texts remembered; a layer repeats a few hundred descriptors many thousand times.
 _MEMORY = 4096
@@ -114,6 +119,13 @@ class HeaderDecoder:
             Malformed: attributes, a time, the descriptor, EAs or reparse data do not parse; carries the
                 entry, the offset of the header and the code of the finding.
         """
+        return Entry(path, *self.file_fields(path, header))
+
+    def file_fields(self, path: str, header: TarHeader) -> FileFields:
+        """The fields of ``file_entry`` after its path, in their order, for who needs no Entry.
+
+        Args, Raises: as ``file_entry``.
+        """
         pax = header.pax
         typeflag = header.typeflag
         security = ea = reparse = b""
@@ -136,7 +148,7 @@ class HeaderDecoder:
                 others -= 1
             if others or typeflag == TYPE_SYMLINK:
                 security, ea, reparse = self._rare_records(path, header, security)
-            times = self.times(path, header, created)
+            creation, access, write, change = self.times(path, header, created)
         except Malformed as error:
             raise Malformed(
                 error.structure,
@@ -146,10 +158,9 @@ class HeaderDecoder:
                 finding=error.finding,
             ) from error
         # Windows goes by the attribute, whatever the type says.
-        if attributes & 0x10:
-            return Entry(path, EntryKind.DIRECTORY, attributes, *times, 0, security, ea, reparse)
-        size = header.size if typeflag in FILE_TYPES else 0
-        return Entry(path, EntryKind.FILE, attributes, *times, size, security, ea, reparse)
+        kind = _DIRECTORY if attributes & 0x10 else _FILE
+        size = header.size if kind is _FILE and typeflag in FILE_TYPES else 0
+        return kind, attributes, creation, access, write, change, size, security, ea, reparse
 
     def times(
         self, path: str, header: TarHeader, created: bytes | None
@@ -166,31 +177,29 @@ class HeaderDecoder:
         Raises:
             Malformed: ``created`` does not parse.
         """
-        created_ns = None if created is None else self._parse_creation(created)
+        try:
+            created_ns = None if created is None else parse_pax_time(created)
+        except Malformed as error:
+            error.finding = "time-invalid"
+            raise
         if self._dialect is Dialect.GO:
             return _times_go(header, created_ns)
-        ns = header.mtime_ns or 0
-        write = ns // 100 + _EPOCH if ns >= 0 else _EPOCH - (-ns // 100)
-        ns_or_none = header.atime_ns
-        if ns_or_none is None:
-            access = write
-        else:
-            ns = ns_or_none
-            access = ns // 100 + _EPOCH if ns >= 0 else _EPOCH - (-ns // 100)
-        ns_or_none = header.ctime_ns
-        if ns_or_none is None:
-            change = write
-        else:
-            ns = ns_or_none
-            change = ns // 100 + _EPOCH if ns >= 0 else _EPOCH - (-ns // 100)
+        write_ns, access_ns, change_ns = header.mtime_ns or 0, header.atime_ns, header.ctime_ns
+        if access_ns is None:
+            access_ns = write_ns
+        if change_ns is None:
+            change_ns = write_ns
         if created_ns is None:
-            creation = write
-        else:
-            ns = created_ns
-            creation = ns // 100 + _EPOCH if ns >= 0 else _EPOCH - (-ns // 100)
-        if (creation | access | write | change) >> 64:
-            return self._clamped(path, header, created_ns)
-        return creation, access, write, change
+            created_ns = write_ns
+        # Any bit above 63, as in all negative numbers: before 1970, or centuries ahead.
+        if (created_ns | access_ns | write_ns | change_ns) >> 63:
+            return self._far_times(path, header, (created_ns, access_ns, write_ns, change_ns))
+        return (
+            created_ns // 100 + _EPOCH,
+            access_ns // 100 + _EPOCH,
+            write_ns // 100 + _EPOCH,
+            change_ns // 100 + _EPOCH,
+        )
 
     def basic_info(self, path: str, header: TarHeader) -> BasicInfo:
         """Times and attributes alone, whatever else is wrong with the header.
@@ -212,13 +221,10 @@ class HeaderDecoder:
         """Attributes of the backup stream that an alternate stream's header tells (8 = sparse, or 0)."""
         return 8 if header.pax.get(STREAM_ATTRIBUTES) == b"8" else 0
 
-    def _clamped(
-        self, path: str, header: TarHeader, created_ns: int | None
+    def _far_times(
+        self, path: str, header: TarHeader, ns: tuple[int, int, int, int]
     ) -> tuple[int, int, int, int]:
-        """The same with times outside a FILETIME set to the nearer end, and reported."""
-        write_ns = header.mtime_ns or 0
-        found = (created_ns, header.atime_ns, write_ns, header.ctime_ns)
-        ns = tuple(write_ns if value is None else value for value in found)
+        """The FILETIMEs of any four times; those outside its range set to the nearer end, and reported."""
         for value in ns:
             if not fits_filetime(value):
                 detail = f"{value // 10**9} s since 1970 is outside the range of a FILETIME"
@@ -249,13 +255,6 @@ class HeaderDecoder:
         if len(self._descriptors) >= _MEMORY:
             self._descriptors.clear()
         return self._descriptors.setdefault(text, descriptor)
-
-    def _parse_creation(self, text: bytes) -> int:
-        try:
-            return parse_pax_time(text)
-        except Malformed as error:
-            error.finding = "time-invalid"
-            raise
 
     def _rare_records(
         self, path: str, header: TarHeader, security: bytes

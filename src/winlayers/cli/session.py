@@ -1,0 +1,149 @@
+"""One run of the command line: what was asked for, where output goes, and the store when it is needed.
+
+A Session is made from the environment, then the options before and after the command are put into it. It
+opens nothing by itself; what is heavy is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from winlayers.base.progress import Cancel, Progress
+from winlayers.cli.output import Output, clean_text
+
+if TYPE_CHECKING:
+    from winlayers.config import Config
+    from winlayers.driver.driver import Driver
+    from winlayers.layer.findings import Finding
+
+# Folder below --tmpdir that is ours alone: what is left over in it may be removed.
+STAGING = "winlayers-staging"
+_SHOWN_FINDINGS = 10
+
+
+@dataclass
+class Session:
+    """What the commands share.
+
+    Attributes:
+        environ: the environment; read only here.
+        root: ``--root``, or None for the default.
+        tmpdir: ``--tmpdir``, or None.
+        backend: ``--backend``.
+        progress_mode: ``--progress``.
+        verbosity: how often ``-v`` was given.
+        is_quiet: ``-q``.
+        is_json: ``--json``.
+        is_running: whether the command itself has begun.
+        cancel: set when the user wants no more of it.
+    """
+
+    environ: Mapping[str, str] = field(default_factory=dict)
+    root: Path | None = None
+    tmpdir: Path | None = None
+    backend: str = "auto"
+    progress_mode: str = "auto"
+    verbosity: int = 0
+    is_quiet: bool = False
+    is_json: bool = False
+    is_running: bool = False
+    cancel: Cancel = field(default_factory=Cancel)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Session:
+        """A session as the environment says."""
+        root = environ.get("WINLAYERS_ROOT")
+        return cls(
+            environ,
+            root=Path(root) if root else None,
+            backend=environ.get("WINLAYERS_BACKEND") or "auto",
+        )
+
+    @cached_property
+    def out(self) -> Output:
+        """Standard output."""
+        # A process may be started without one; nobody reads it then.
+        stream = sys.stdout
+        if stream is None:
+            return Output(open(os.devnull, "wb"))
+        is_terminal = stream.isatty()
+        return Output(
+            stream.buffer, is_terminal=is_terminal, has_color=is_terminal and self.has_color
+        )
+
+    @property
+    def has_color(self) -> bool:
+        """Whether colour is wanted at a terminal; https://no-color.org."""
+        return not self.environ.get("NO_COLOR") and self.environ.get("TERM") != "dumb"
+
+    @cached_property
+    def progress(self) -> Progress:
+        """Where work tells how far it is."""
+        from winlayers.cli.progress import choose_progress
+
+        return choose_progress(
+            self.progress_mode, standard_error(), is_quiet=self.is_quiet, has_color=self.has_color
+        )
+
+    @cached_property
+    def home(self) -> Path:
+        """The root of the store, absolute."""
+        if self.root is not None:
+            return self.root.absolute()
+        import platformdirs
+
+        return platformdirs.user_data_path("winlayers", appauthor=False)
+
+    def config(self) -> Config:
+        """The configuration of the store."""
+        from winlayers.config import Config
+
+        return Config(
+            self.home,
+            tmpdir=None if self.tmpdir is None else self.tmpdir.absolute() / STAGING,
+            backend=self.backend,
+            reexec=not self.environ.get("DOCKER_WINDOWSFILTER_NOREEXEC"),
+        )
+
+    def open_driver(self) -> Driver:
+        """The driver over the store."""
+        from winlayers.assembly import open_driver
+
+        return open_driver(self.config())
+
+    def note(self, text: str) -> None:
+        """Tell something that is no data, on standard error."""
+        if not self.is_quiet:
+            print_error(text)
+
+    def report_findings(self, findings: Iterable[Finding]) -> None:
+        """Tell findings that did not stop the work: the first few, or all with ``-v``."""
+        kept = list(findings)
+        limit = len(kept) if self.verbosity else _SHOWN_FINDINGS
+        for finding in kept[:limit]:
+            self.note(str(finding))
+        if len(kept) > limit:
+            self.note(f"and {len(kept) - limit} more; -v shows them all")
+
+
+def standard_error() -> IO[str]:
+    """Standard error, or nowhere in a process that was started without one."""
+    return sys.stderr if sys.stderr is not None else open(os.devnull, "w")
+
+
+def print_error(text: str) -> None:
+    """Print on standard error, with nothing that steers a terminal, and ignoring that nobody reads it."""
+    stream = standard_error()
+    lines = "\n".join(map(clean_text, text.split("\n")))
+    encoding = stream.encoding or "utf-8"
+    try:
+        stream.write(lines.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()
+    except OSError:
+        return  # the last place to tell it is gone

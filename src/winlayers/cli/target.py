@@ -1,0 +1,287 @@
+"""TARGET: what a reading command looks into, from the text that names it to an open view.
+
+    ID               a layer of the store, by its id or the beginning of one
+    tar:FILE         a bare layer tar, compressed or not; nothing is imported
+    windowsfilter:ROOT:ID   a layer of another store, which is only read
+
+``TRANSPORTS`` is the one list of what may stand before the colon. A form that is not there yet says so.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import click
+from click.shell_completion import CompletionItem
+
+from winlayers.cli.session import Session
+from winlayers.errors import (
+    InvalidArgument,
+    InvalidReference,
+    LayerNotFound,
+    Unsupported,
+)
+
+if TYPE_CHECKING:
+    from winlayers.driver.driver import Driver
+    from winlayers.layer.findings import Finding
+    from winlayers.layer.view import View
+
+_LAYERS = "windowsfilter"
+_SHOWN_CANDIDATES = 8
+_POSSIBLE_ID = re.compile(r"[A-Za-z0-9][^/\\\\]*")
+
+
+@dataclass(slots=True)
+class Target:
+    """What a command looks into.
+
+    Attributes:
+        name: as messages call it.
+        view: the layer over its parents; of a bare tar the layer alone.
+        own_view: the layer alone.
+        is_base: whether the layer has no parents; None where nothing tells.
+        stored_findings: what the import, or the reading of a bare tar, found.
+        close: lets go of it all.
+    """
+
+    name: str
+    view: View
+    own_view: View
+    is_base: bool | None
+    stored_findings: Callable[[], list[Finding]]
+    close: Callable[[], None]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def open_target(session: Session, text: str) -> Target:
+    """Open what a TARGET names.
+
+    Args:
+        session: whose store and folders are used.
+        text: the TARGET as it was typed.
+    Returns:
+        The target, for a ``with`` block.
+    Raises:
+        LayerNotFound: no layer is called so.
+        InvalidArgument: the beginnings of several layers are, or the form is not known.
+        Unsupported: the form comes with images.
+    """
+    transport, colon, rest = text.partition(":")
+    if not colon:
+        return _open_layer(session, text)
+    opener = TRANSPORTS.get(transport)
+    if opener is None:
+        raise InvalidReference(
+            f"{text!r} is no TARGET of this version: images are not there yet; give the id of a layer, "
+            "tar:FILE or windowsfilter:ROOT:ID"
+        )
+    return opener(session, transport, rest)
+
+
+def resolve_layer(session: Session, driver: Driver, text: str) -> str:
+    """The id of the one layer that has this id, or whose id begins so.
+
+    Raises:
+        LayerNotFound: there is none.
+        InvalidArgument: there are several.
+    """
+    # Only what can be an id is asked for: the driver takes the last part of a path too.
+    if _POSSIBLE_ID.fullmatch(text) and driver.exists(text):
+        return text
+    return _unique(text, driver.layers(), str(session.home / _LAYERS))
+
+
+def complete_target(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Ids of layers and transports that begin so, for a shell."""
+    session = ctx.find_object(Session)
+    ids = [] if session is None else _ids_below(session.home / _LAYERS)
+    words = ids if param.name == "layer_id" else [*ids, "tar:", "windowsfilter:"]
+    return [CompletionItem(word) for word in words if word.startswith(incomplete)]
+
+
+def _open_layer(session: Session, text: str) -> Target:
+    driver = session.open_driver()
+    try:
+        layer_id = resolve_layer(session, driver, text)
+    except LayerNotFound as error:
+        if os.path.isfile(text):
+            error.add_note(f"To look into a tar, say tar:{text}")
+        raise
+    chain = driver.chain(layer_id)
+    view = driver.view(layer_id)
+    own_view = driver.view(layer_id, alone=True)
+
+    def close() -> None:
+        view.close()
+        own_view.close()
+
+    return Target(
+        layer_id,
+        view,
+        own_view,
+        not len(chain),
+        lambda: stored_findings(session.home / _LAYERS / layer_id, layer_id),
+        close,
+    )
+
+
+def stored_findings(folder: Path, label: str) -> list[Finding]:
+    """What the import of a layer found, from the layer's folder."""
+    from winlayers.backends.portable.lookup import open_layer_folder
+
+    table = open_layer_folder(folder, label)
+    if table is None:
+        return []
+    try:
+        return list(table.findings())
+    finally:
+        table.close()
+
+
+def _open_tar(session: Session, transport: str, rest: str) -> Target:
+    from winlayers.backends.portable.loose import open_loose
+    from winlayers.cli.progress import shown
+
+    path = Path(rest)
+    size = path.stat().st_size  # says so at once where there is no such file
+    folder = _work_folder(session)
+    tmpdir = folder.__enter__()
+    try:
+        with shown(session.progress, f"reading {path.name}", size) as progress:
+            layer = open_loose(path, tmpdir=tmpdir, progress=progress)
+    except BaseException:
+        folder.__exit__(None, None, None)
+        raise
+
+    def close() -> None:
+        layer.close()
+        folder.__exit__(None, None, None)
+
+    return Target(
+        f"{transport}:{rest}",
+        layer.view,
+        layer.view,
+        None,
+        lambda: list(layer.table.findings()),
+        close,
+    )
+
+
+@contextmanager
+def _work_folder(session: Session) -> Iterator[Path]:
+    """A folder for the index of a bare tar, below the folders that we may write to.
+
+    A lock beside it, as imports have one, tells other processes that it is in use; what a crash leaves
+    is removed when a store is opened.
+    """
+    from winlayers.base.locking import FileLock
+
+    above = session.config().tmpdir or session.home / "tmp"
+    above.mkdir(parents=True, exist_ok=True)
+    folder = above / f"look.{secrets.token_hex(8)}"
+    with FileLock(folder.with_name(folder.name + ".lock")) as lock:
+        try:
+            folder.mkdir(mode=0o700)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.path.unlink(missing_ok=True)
+
+
+def _open_store(session: Session, transport: str, rest: str) -> Target:
+    from winlayers.backends.portable.lookup import FolderView
+    from winlayers.driver.metadata import read_layer_chain
+
+    # From the right: a root may begin with a drive.
+    root, colon, text = rest.rpartition(":")
+    if not colon or not root or not text:
+        raise InvalidReference(f"{transport}:{rest} is not of the form {transport}:ROOT:ID")
+    layers = Path(root).absolute()
+    if (layers / _LAYERS).is_dir():
+        layers = layers / _LAYERS
+    known = _ids_below(layers)
+    layer_id = text if text in known else _unique(text, known, str(layers))
+    chain = (layer_id, *read_layer_chain(layers / layer_id))
+    # Two stores may have layers of the same id: in a comparison they must not be taken for one.
+    folders = [(f"{transport}:{root}:{member}", layers / member) for member in chain]
+    merged = FolderView(folders)
+    try:
+        alone = FolderView(folders[:1])
+    except BaseException:
+        merged.close()
+        raise
+
+    def close() -> None:
+        merged.close()
+        alone.close()
+
+    return Target(
+        folders[0][0],
+        merged.view,
+        alone.view,
+        len(chain) == 1,
+        lambda: [finding for table in alone.tables for finding in table.findings()],
+        close,
+    )
+
+
+def _comes_with_images(session: Session, transport: str, rest: str) -> Target:
+    raise Unsupported(
+        f"{transport}:{rest}: the transport {transport} comes with images, which this version does not "
+        "read yet; save a layer's tar and give it as tar:FILE"
+    )
+
+
+#: What may stand before the colon of a TARGET, and what opens it.
+TRANSPORTS: dict[str, Callable[[Session, str, str], Target]] = {
+    "tar": _open_tar,
+    "windowsfilter": _open_store,
+    "docker": _comes_with_images,
+    "docker-archive": _comes_with_images,
+    "docker-daemon": _comes_with_images,
+    "containers-storage": _comes_with_images,
+    "dir": _comes_with_images,
+    "oci": _comes_with_images,
+    "oci-archive": _comes_with_images,
+    "store": _comes_with_images,
+}
+
+
+def _unique(text: str, ids: Iterable[str], where: str) -> str:
+    candidates = [layer_id for layer_id in ids if text and layer_id.startswith(text)]
+    if len(candidates) == 1:
+        return candidates[0]
+    if not candidates:
+        raise LayerNotFound(f"there is no layer {text!r} in {where}")
+    shown = ", ".join(candidates[:_SHOWN_CANDIDATES])
+    more = len(candidates) - _SHOWN_CANDIDATES
+    raise InvalidArgument(
+        f"{text!r} is the beginning of {len(candidates)} layers: {shown}"
+        + (f" and {more} more" if more > 0 else "")
+    )
+
+
+def _ids_below(layers: Path) -> list[str]:
+    from winlayers.driver.metadata import REMOVING
+
+    try:
+        with os.scandir(layers) as folders:
+            return sorted(f.name for f in folders if f.is_dir() and not f.name.endswith(REMOVING))
+    except FileNotFoundError:
+        return []
