@@ -94,7 +94,9 @@ def test_rivals_never_import_each_other(path: Path) -> None:
 def test_no_module_imports_itself_in_a_ring() -> None:
     edges = {
         dotted(path): {
-            name.removeprefix("winlayers.") for name in imports_of(path) if name.startswith("winlayers.")
+            name.removeprefix("winlayers.")
+            for name in imports_of(path)
+            if name.startswith("winlayers.")
         }
         for path in MODULES
     }

@@ -45,9 +45,7 @@ class Disk:
             self._touch(path_of(args[0]))
         elif name == "splice":
             self._touch(path_of(args[1]))
-        elif name in ("open", "io.open") and opens_for_writing(call):
-            self._make(args[0])
-        elif name == "sqlite.connect":
+        elif (name in ("open", "io.open") and opens_for_writing(call)) or name == "sqlite.connect":
             self._make(args[0])
         elif name.startswith("sqlite.exec"):
             self._touch(args[0].path)

@@ -517,7 +517,6 @@ def test_hostile_entry_is_named_and_nothing_is_left(store: Store, hostile: Hosti
         assert f"[{hostile.finding}]" in str(error)
 
 
-@pytest.mark.xfail(strict=True, reason="a link in WINLAYERS.reparse is not looked into on import")
 def test_reparse_buffer_with_a_name_behind_its_end_is_refused(store: Store) -> None:
     buffer = struct.pack("<IHHHHHHI", 0xA000000C, 12, 0, 0, 2, 0, 60000, 0)
     error = store.refuse(FILES + with_record(b"WINLAYERS.reparse", b64(buffer)) + END)
@@ -764,24 +763,12 @@ def test_odd_tar_comes_out_bit_for_bit(store: Store, label: str) -> None:
     assert store.keep(gzip.compress(ODD[label], mtime=0)) == ODD[label]
 
 
-REFUSED_STREAM = pytest.mark.xfail(
-    strict=True,
-    reason="the index takes alternate streams for files, and those of tops for other tops",
-)
-
-
 @pytest.mark.parametrize(
     "tar",
     [
-        pytest.param(FILES + entry(b"Files:s", body=b"stream") + END, marks=REFUSED_STREAM),
-        pytest.param(
-            FILES + entry(b"Files/a") + entry(b"Files/a:s*?.", body=b"stream") + END,
-            marks=REFUSED_STREAM,
-        ),
-        pytest.param(
-            FILES + entry(b"Files/a") + entry(b"Files/a:con", body=b"stream") + END,
-            marks=REFUSED_STREAM,
-        ),
+        pytest.param(FILES + entry(b"Files:s", body=b"stream") + END),
+        pytest.param(FILES + entry(b"Files/a") + entry(b"Files/a:s*?.", body=b"stream") + END),
+        pytest.param(FILES + entry(b"Files/a") + entry(b"Files/a:con", body=b"stream") + END),
         FILES + entry(b"Files/a") + entry(b"Files/a:s:$DATA", body=b"stream") + END,
     ],
     ids=["of a top", "with characters that no file may have", "called con", "with its type"],

@@ -135,7 +135,9 @@ def describe(error: BaseException) -> Failure:
     if isinstance(error, click.ClickException):
         return _describe_usage(error, notes)
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        return Failure(KINDS[Cancelled].exit, "Cancelled", "interrupted; nothing is left of it", notes)
+        return Failure(
+            KINDS[Cancelled].exit, "Cancelled", "interrupted; nothing is left of it", notes
+        )
     if isinstance(error, MemoryError):
         return Failure(KINDS[LimitExceeded].exit, kind, "there is not enough memory", notes)
     if isinstance(error, OSError) and error.errno in _KIND_OF_ERRNO:

@@ -60,7 +60,7 @@ class LazyGroup(click.Group):
     """A group whose commands are imported when they are asked for.
 
     Args:
-        modules: name of a command -> module below ``commands`` that has it as ``command``; shown in
+        modules: name of a command -> module below ``commands`` that has it as ``run``; shown in
             this order.
         groups: groups that are there already.
     """
@@ -85,7 +85,7 @@ class LazyGroup(click.Group):
         module = self._modules.get(cmd_name)
         if module is None:
             return super().get_command(ctx, cmd_name)
-        loaded = import_module(f"winlayers.cli.commands.{module}").command
+        loaded = import_module(f"winlayers.cli.commands.{module}").run
         assert isinstance(loaded, click.Command)
         return loaded
 
@@ -106,9 +106,7 @@ def global_options(taken: set[str]) -> list[click.Parameter]:
         taken: flags that the command has.
     """
     return [
-        GlobalOption(
-            flags, expose_value=False, callback=_store, help=text, **settings
-        )
+        GlobalOption(flags, expose_value=False, callback=_store, help=text, **settings)
         for flags, text, settings in _GLOBALS
         if not taken.intersection(flags)
     ]
@@ -135,7 +133,11 @@ _GLOBALS: tuple[tuple[list[str], str, dict[str, Any]], ...] = (
         "How to show progress on standard error: a bar on a terminal and lines elsewhere, lines, or none.",
         {"type": click.Choice(PROGRESS_MODES)},
     ),
-    (["-v", "--verbose", "verbosity"], "Tell more; with a fault, where it happened.", {"count": True}),
+    (
+        ["-v", "--verbose", "verbosity"],
+        "Tell more; with a fault, where it happened.",
+        {"count": True},
+    ),
     (["-q", "--quiet", "is_quiet"], "Tell nothing but data and errors.", {"is_flag": True}),
 )
 
@@ -173,9 +175,7 @@ raw_option = click.option(
 )
 
 
-def write_options(
-    shown: click.Command, ctx: click.Context, formatter: click.HelpFormatter
-) -> None:
+def write_options(shown: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
     """The options of a command for its help, its own first."""
     sections: dict[str, list[tuple[str, str]]] = {"Options": [], "Global options": []}
     for param in shown.get_params(ctx):

@@ -29,7 +29,7 @@ _STYLES = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1"
 _encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-class ReaderGone(Exception):  # noqa: N818 - nothing went wrong
+class ReaderGone(Exception):
     """Whoever read our standard output has closed it; there is nothing more to do."""
 
 
@@ -42,7 +42,9 @@ class Output:
         has_color: whether styles are shown.
     """
 
-    def __init__(self, stream: BinaryIO, *, is_terminal: bool = False, has_color: bool = False) -> None:
+    def __init__(
+        self, stream: BinaryIO, *, is_terminal: bool = False, has_color: bool = False
+    ) -> None:
         self.stream = stream
         self.is_terminal = is_terminal
         self.has_color = has_color

@@ -34,7 +34,7 @@ def path_argument(text: str) -> str:
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogatepass")
     except UnicodeError as error:
-        raise InvalidName(f"{ascii(text)} is not UTF-8") from error
+        raise InvalidName(f"{text!a} is not UTF-8") from error
 
 
 class StreamPath(NamedTuple):
@@ -70,7 +70,7 @@ def shown_path(path: str, *, raw: bool) -> str:
         return path
     if path.startswith(_PREFIX):
         return path[5:]
-    head, slash, rest = path.partition("/")
+    head, _, rest = path.partition("/")
     return f"/{rest}" if fold(head) == fold(FILES) else path
 
 

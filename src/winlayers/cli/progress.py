@@ -186,9 +186,7 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def choose_progress(
-    mode: str, stream: IO[str], *, is_quiet: bool, has_color: bool
-) -> Progress:
+def choose_progress(mode: str, stream: IO[str], *, is_quiet: bool, has_color: bool) -> Progress:
     """The progress for what was asked for and where it goes.
 
     Args:
@@ -199,9 +197,7 @@ def choose_progress(
     """
     if is_quiet or mode == "none":
         return NullProgress()
-    return ShownProgress(
-        stream, is_bar=mode == "auto" and stream.isatty(), has_color=has_color
-    )
+    return ShownProgress(stream, is_bar=mode == "auto" and stream.isatty(), has_color=has_color)
 
 
 @contextmanager

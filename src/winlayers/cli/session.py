@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from winlayers.base.progress import Cancel, Progress
 from winlayers.cli.output import Output, clean_text
@@ -132,7 +132,7 @@ class Session:
             self.note(f"and {len(kept) - limit} more; -v shows them all")
 
 
-def standard_error() -> IO[str]:
+def standard_error() -> TextIO:
     """Standard error, or nowhere in a process that was started without one."""
     return sys.stderr if sys.stderr is not None else open(os.devnull, "w")
 

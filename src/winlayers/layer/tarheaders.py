@@ -27,7 +27,7 @@ from winlayers.formats.filetime import (
     ns_to_filetime_go,
 )
 from winlayers.formats.pax import parse_pax_time
-from winlayers.formats.reparse import check_reparse, encode_link, print_name_of
+from winlayers.formats.reparse import check_reparse, encode_link, parse_reparse, print_name_of
 from winlayers.formats.sddl import parse_sddl
 from winlayers.formats.security import build_descriptor, check_descriptor
 from winlayers.formats.tar import TarHeader
@@ -285,6 +285,7 @@ class HeaderDecoder:
             if whole is not None:
                 buffer = decode_base64(whole, "WINLAYERS.reparse")
                 check_reparse(buffer)
+                parse_reparse(buffer)  # names of a link may reach past its buffer
                 if not is_link or print_name_of(buffer) == target:
                     return buffer
                 detail = f"the target is {target!r}, the buffer says {print_name_of(buffer)!r}"

@@ -33,6 +33,7 @@ from winlayers.layer.names import (
     is_plain,
     split_tar_name,
 )
+from winlayers.layer.streamnames import check_stream_name
 from winlayers.layer.tarheaders import (
     FILE_TYPES,
     TYPE_DIRECTORY,
@@ -268,7 +269,10 @@ class IndexBuilder:
             self._report(Finding("name-separator", shown, detail, offset=header.offset))
         *heads, last = components
         path = "/".join(components)
-        if components[0] not in ROOT_NAMES:
+        top = components[0]
+        if len(components) == 1 and header.typeflag == TYPE_REGULAR:
+            top = top.partition(":")[0]  # an alternate stream of a top
+        if top not in ROOT_NAMES:
             what = f"{components[0]!r} is none of Files, Hives and UtilityVM"
             if not self._breach("root-unknown", path, header, what):
                 return
@@ -476,8 +480,10 @@ class IndexBuilder:
             )
             self._breach("stream-orphan", path, header, detail)
             return True
-        if fault := fault_of_component(stream):
-            self._breach(fault[0], path, header, f"stream {stream!a} {fault[1]}")
+        try:
+            check_stream_name(stream, self._owner_path)
+        except InvalidName as error:
+            self._breach(error.finding or "name-character", path, header, str(error))
             return True
         if not _is_utf8(stream):
             self._has_surrogates = True

@@ -97,6 +97,7 @@ def from_signed(stored: int) -> int:
 def create(path: Path) -> sqlite3.Connection:
     """A new index, for one writer, to be synced as a whole when it is done."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.text_factory = _text  # a name may hold a lone surrogate
     for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-4096", "temp_store=FILE"):
         connection.execute(f"PRAGMA {pragma}")
     connection.executescript(SCHEMA)

@@ -25,12 +25,14 @@ from winlayers.layer.view import Node, View, walk
 )
 @click.argument("target", shell_complete=complete_target)
 @click.argument("path", default="")
-@click.option("-l", "--long", "is_long", is_flag=True, help="Attributes, size, write time (UTC), link target.")
+@click.option(
+    "-l", "--long", "is_long", is_flag=True, help="Attributes, size, write time (UTC), link target."
+)
 @click.option("-R", "--recursive", "is_recursive", is_flag=True, help="All below, as paths.")
 @raw_option
 @json_option
 @pass_session
-def command(
+def run(
     session: Session, target: str, path: str, *, is_long: bool, is_recursive: bool, raw: bool
 ) -> None:
     """List a directory of TARGET: the root of C:, or PATH.
