@@ -59,7 +59,7 @@ class Points:
     Args:
         act: called at each point; what it raises comes out of the call.
         looking: the calls that only look are points too.
-        leaving_out: says of a call, by its name and arguments, that it is no point.
+        leaving_out: says of a call that it is no point; it has no number then.
     Attributes:
         count: how many points there were.
     """
@@ -71,7 +71,7 @@ class Points:
         act: Callable[[Call], None],
         *,
         looking: bool = False,
-        leaving_out: Callable[[str, tuple[Any, ...]], bool] = lambda name, args: False,
+        leaving_out: Callable[[Call], bool] = lambda call: False,
     ) -> None:
         self._act = act
         self._leaving_out = leaving_out
@@ -114,13 +114,15 @@ class Points:
 
     def reached(self, name: str, args: tuple[Any, ...], *, is_done: bool = False) -> None:
         """Come to a point."""
-        if getattr(self._local, "is_acting", False) or self._leaving_out(name, args):
+        if getattr(self._local, "is_acting", False):
             return
-        with self._lock:
-            self.count += 1
-            number = self.count
         self._local.is_acting = True
         try:
+            if self._leaving_out(Call(0, name, args, is_done)):
+                return
+            with self._lock:
+                self.count += 1
+                number = self.count
             self._act(Call(number, name, args, is_done))
         finally:
             self._local.is_acting = False
@@ -219,4 +221,6 @@ def _takes_space(call: Call) -> bool:
         return not call.args[1].lstrip().upper().startswith(("SELECT", "PRAGMA", "BEGIN"))
     if call.name == "mkdir":
         return not os.path.exists(call.args[0])
-    return call.name in ("fsync", "splice", "sqlite.executemany", "sqlite.executescript", "write")
+    if call.name == "fsync":
+        return not os.path.isdir(path_of(call.args[0]))
+    return call.name in ("splice", "sqlite.executemany", "sqlite.executescript", "write")

@@ -64,7 +64,7 @@ GZIPPED = gzip.compress(TARS["new"], mtime=0)
 DIFF_IDS = {name: "sha256:" + hashlib.sha256(tar).hexdigest() for name, tar in TARS.items()}
 _PATHS = {*(held.entry.path for held in _NEW), "Files/Users", "Files/Users/me.txt"}
 _PATHS -= {"Files/Windows/old.txt"}
-_CHANGE_COUNT = 18
+_CHANGE_COUNT = 17
 _KEPT = {"lock", "driver.db", *(f"windowsfilter/{name}/{LAYER_CHAIN}" for name in TARS)}
 _KEPT |= {
     f"windowsfilter/{name}/sealed/{file}" for name in TARS for file in ("layer.tar", "index.db")

@@ -45,12 +45,12 @@ class Disk:
             self._touch(path_of(args[0]))
         elif name == "splice":
             self._touch(path_of(args[1]))
-        elif (name in ("open", "io.open") and opens_for_writing(call)) or name == "sqlite.connect":
+        elif name in ("open", "io.open") and opens_for_writing(call):
             self._make(args[0])
+        elif name in ("mkdir", "sqlite.connect"):
+            self._make(args[0], is_empty=True)
         elif name.startswith("sqlite.exec"):
             self._touch(args[0].path)
-        elif name == "mkdir":
-            self._make(args[0], is_folder=True)
         elif name in ("unlink", "rmdir"):
             self.order.append(f"{name} {self._short(args[0])}")
             self._touch(os.path.dirname(args[0]))
@@ -62,10 +62,10 @@ class Disk:
         elif name in ("rename", "replace"):
             self._rename(str(args[0]), str(args[1]))
 
-    def _make(self, path: object, *, is_folder: bool = False) -> None:
+    def _make(self, path: object, *, is_empty: bool = False) -> None:
         if not os.path.lexists(str(path)):
             self._touch(os.path.dirname(str(path)))
-            if not is_folder:
+            if not is_empty:
                 self._touch(str(path))
 
     def _within(self, path: object) -> set[str]:

@@ -31,12 +31,12 @@ def states_of(steps: list[sweeps.Step]) -> list[str]:
 
 SWEEPS = {
     "import": ((), scenes.import_new, ["absent", "whole"], 80),
-    "import in a child": ((), scenes.import_new_in_child, ["absent", "whole"], 20),
+    "import in a child": ((), scenes.import_new_in_child, ["absent", "whole"], 15),
     "create": ((), scenes.create_new, ["absent", "created"], 25),
-    "fill": ((scenes.create_new,), scenes.fill_new, ["created", "whole"], 80),
-    "write": ((), scenes.write_new, ["absent", "whole"], 80),
+    "fill": ((scenes.create_new,), scenes.fill_new, ["created", "whole"], 40),
+    "write": ((), scenes.write_new, ["absent", "whole"], 40),
     "remove": ((scenes.import_new,), scenes.remove_new, ["whole", "absent"], 20),
-    "rebuild": ((scenes.import_new,), scenes.rebuild_new, ["whole"], 50),
+    "rebuild": ((scenes.import_new,), scenes.rebuild_new, ["whole"], 15),
     "hold": ((scenes.import_new,), scenes.hold_new, ["whole"], 40),
     "cleanup": ((sweeps.leave_a_mess,), scenes.clean, ["absent"], 20),
 }

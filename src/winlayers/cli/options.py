@@ -179,7 +179,8 @@ def write_options(shown: click.Command, ctx: click.Context, formatter: click.Hel
     """The options of a command for its help, its own first."""
     sections: dict[str, list[tuple[str, str]]] = {"Options": [], "Global options": []}
     for param in shown.get_params(ctx):
-        record = param.get_help_record(ctx)
+        # Arguments are told by the usage line and the text.
+        record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
         if record is not None:
             is_global = isinstance(param, GlobalOption)
             sections["Global options" if is_global else "Options"].append(record)

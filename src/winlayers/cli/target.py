@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _LAYERS = "windowsfilter"
 _SHOWN_CANDIDATES = 8
-_POSSIBLE_ID = re.compile(r"[A-Za-z0-9][^/\\\\]*")
+_POSSIBLE_ID = re.compile(r"[A-Za-z0-9][^/\\]*")
 
 
 @dataclass(slots=True)

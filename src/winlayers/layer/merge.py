@@ -79,6 +79,11 @@ class MergedView:
     def layer_ids(self) -> tuple[str, ...]:
         return tuple(table.layer_id for table in self._tables)
 
+    @property
+    def tables(self) -> tuple[LayerTable, ...]:
+        """The tables that the view merges, nearest first."""
+        return self._tables
+
     def root(self) -> Node:
         return self._root
 
