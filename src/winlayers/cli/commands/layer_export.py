@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -52,16 +53,22 @@ def run(session: Session, layer_id: str, output: str, compression: str | None) -
 
 
 class _Sink:
-    """A function that takes bytes, as a file object."""
+    """A function that takes bytes, as a file object that takes all it is given."""
 
-    def __init__(self, write: object) -> None:
-        self.write = write
+    def __init__(self, write: Callable[[memoryview], object]) -> None:
+        self._write = write
+
+    def write(self, data: bytes) -> int:
+        """Pass the bytes on; how many."""
+        self._write(memoryview(data))
+        return len(data)
 
 
-def _copy(session: Session, source: int, compression: str | None, write: object) -> None:
+def _copy(
+    session: Session, source: int, compression: str | None, write: Callable[[memoryview], object]
+) -> None:
     from winlayers.base.compression import Compression, open_compressor
 
-    assert callable(write)
     buffer = memoryview(bytearray(_BLOCK_SIZE))
     if compression is None:
         while count := os.readv(source, [buffer]):
