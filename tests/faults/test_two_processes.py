@@ -94,10 +94,6 @@ MEETINGS = {
         (scenes.import_new,), scenes.get_new, scenes.remove_new, True,
         {("LayerNotFound", GOOD, "absent"), (GOOD, "LayerMounted", "whole")},
     ),
-    "removal and get": (
-        (scenes.import_new,), scenes.remove_new, scenes.get_new, False,
-        {(GOOD, "LayerNotFound", "absent"), (GOOD, GOOD, "absent")},  # the holder has ended then
-    ),
     "import and cleanup": (
         (), scenes.import_new, scenes.clean, False, {(GOOD, GOOD, "whole")},
     ),
