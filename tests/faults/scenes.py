@@ -156,6 +156,11 @@ def hold_new(root: Path) -> None:
     driver.put("new")
 
 
+def get_new(root: Path) -> None:
+    """Get, and not put."""
+    open_unrecovered(root).get("new")
+
+
 def read_new(root: Path) -> None:
     """Export, and look through a view: all of it is right, or LayerNotFound is raised."""
     driver = open_unrecovered(root)

@@ -184,7 +184,9 @@ def interleave(held_up: Story, other: Story, template: Path, looking: bool = Fal
             patience = _SQLITE_SECONDS if call.startswith("sqlite") else PATIENCE_SECONDS
             assert second.is_done(patience, or_heard=meeting.waiting) or "sqlite" in call
             meeting.go_on.ring()
-            outcomes = first.outcome(), second.outcome()
+            ended = second.outcome()
+            meeting.over.ring()
+            outcomes = first.outcome(), ended
         state = Actor(scenes.look, root).outcome()
         assert state.is_good, f"at {number}, {call}: {state.trace or state.signal} {outcomes}"
         steps.append(Step(call, outcomes[0], state.value, other=outcomes[1]))
@@ -198,6 +200,7 @@ class _Meeting:
     def __init__(self, number: int) -> None:
         self.number = number
         self.go_on = Bell()
+        self.over = Bell()
         self.waiting = Bell()
         self._label, self._at_point = os.pipe()
 
@@ -219,14 +222,19 @@ class _Meeting:
 
     def close(self) -> None:
         self.go_on.close()
+        self.over.close()
         self.waiting.close()
         os.close(self._label)
         os.close(self._at_point)
 
 
 def _run_stopped(story: Story, root: Path, looking: bool, meeting: _Meeting) -> Any:
-    with Points(meeting.stop, looking=looking, leaving_out=_is_unseen):
-        return story(root)
+    try:
+        with Points(meeting.stop, looking=looking, leaving_out=_is_unseen):
+            return story(root)
+    finally:
+        # A process that holds something holds it only as long as it lives.
+        assert meeting.over.wait()
 
 
 def _run_listening(story: Story, root: Path, meeting: _Meeting) -> Any:

@@ -90,6 +90,10 @@ MEETINGS = {
         (scenes.import_new,), scenes.examine_new, scenes.remove_new, True,
         {("LayerNotFound", GOOD, "absent"), (GOOD, GOOD, "absent")},
     ),
+    "get and removal": (
+        (scenes.import_new,), scenes.get_new, scenes.remove_new, True,
+        {("LayerNotFound", GOOD, "absent"), (GOOD, "LayerMounted", "whole")},
+    ),
     "import and cleanup": (
         (), scenes.import_new, scenes.clean, False, {(GOOD, GOOD, "whole")},
     ),
@@ -159,36 +163,6 @@ def test_held_layer_is_not_removed_and_a_killed_process_holds_nothing(
     assert (refused.error, refused.exit) == ("LayerMounted", 12)
     assert "is held by process" in refused.message
     assert done.is_good
-
-
-def get_against_removal(template: Path) -> list[tuple[str, str]]:
-    """Stop a get at each of its points while the layer is removed; the holder lives on."""
-    sweeps.make(template, scenes.import_new)
-    ends = []
-    for step in sweeps.interleave(get_and_stay, remove_and_say, template, True):
-        assert step.other is not None
-        ends.append((step.outcome.error, step.other.error))
-    return ends
-
-
-def get_and_stay(root: Path) -> None:
-    said = root.with_name("said")
-    said.unlink(missing_ok=True)
-    scenes.open_unrecovered(root).get("new")
-    while not said.exists():
-        os.sched_yield() if hasattr(os, "sched_yield") else None
-
-
-def remove_and_say(root: Path) -> None:
-    try:
-        scenes.remove_new(root)
-    finally:
-        root.with_name("said").touch()
-
-
-def test_layer_is_got_or_removed_but_never_both(nursery: Nursery, tmp_path: Path) -> None:
-    ends = nursery.run(get_against_removal, tmp_path / "template")
-    assert set(ends) == {("LayerNotFound", ""), ("", "LayerMounted")}
 
 
 def count_in_many(root: Path) -> list[int]:
