@@ -142,16 +142,6 @@ def test_spawned_write_layer_process_killed_is_a_remote_failure(
     assert nursery.run(scenes.look, tmp_path / "root") == "absent"
 
 
-def test_write_layer_process_abandons_the_layer_when_its_parent_is_killed(
-    nursery: Nursery, tmp_path: Path
-) -> None:
-    kept, left, state = nursery.run(leave_an_orphan, tmp_path / "root")
-    # While it lives, another process that opens the store leaves its staging alone.
-    assert any(path.endswith("sealed/layer.tar") for path in kept)
-    assert left == []
-    assert state == "absent"
-
-
 def test_import_can_be_tried_again_after_each_crash(nursery: Nursery, tmp_path: Path) -> None:
     root = tmp_path / "root"
     nursery.run(scenes.make, root)
