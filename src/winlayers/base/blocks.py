@@ -9,13 +9,14 @@ what the bytes mean.
 from __future__ import annotations
 
 import hashlib
+import io
 import mmap
 import os
 import sys
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import BinaryIO, Self, cast
+from typing import Any, BinaryIO, Self, cast
 
 from winlayers.base.compression import Compression, open_decompressed
 from winlayers.base.digest import Digest
@@ -40,15 +41,16 @@ class _Stoppable:
     """A source that is asked for nothing more once somebody has said so.
 
     Args:
-        source: the source; it has ``readinto`` here if it has it there.
+        source: the source; where it has ``readinto``, which saves a copy, so has this.
         check: called before each read; raises to stop.
     """
 
     def __init__(self, source: BinaryIO, check: Callable[[], None]) -> None:
         self._read = source.read
         self._check = check
-        if hasattr(source, "readinto"):
-            fill: Callable[[memoryview], int | None] = source.readinto
+        # Who derives from RawIOBase and defines only ``read`` has one that is not to be called.
+        if getattr(type(source), "readinto", io.RawIOBase.readinto) is not io.RawIOBase.readinto:
+            fill: Callable[[memoryview], int | None] = cast(Any, source).readinto
 
             def readinto(buffer: memoryview) -> int | None:
                 check()
@@ -68,7 +70,7 @@ class BlockPump:
     ``take`` or ``read`` has given the end.
 
     Args:
-        source: file object at its start; only ``read`` is used.
+        source: file object at its start; only ``read`` is needed.
         compression: of the source, or None to find it by its first bytes.
         max_size: limit on the uncompressed bytes, or None.
         progress: told the compressed bytes read.
