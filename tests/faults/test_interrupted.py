@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
 import os
 import signal
 import threading
@@ -11,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import scenes
+from tests.faults import scenes, sweeps
 from tests.faults.forks import Actor, Bell, Nursery
 from tests.faults.scenes import GZIPPED, Source
 from tests.support.builders import a_file, a_layer, layer_tar, raw_tar
+from winlayers.base import blocks
 from winlayers.base.digest import Digest
 from winlayers.base.progress import Cancel, NullProgress
 from winlayers.driver import wire
@@ -226,6 +229,100 @@ def test_damaged_tar_is_told_with_its_place(driver: Driver, tmp_path: Path) -> N
     assert caught.value.offset is not None
     assert caught.value.offset > 5 << 20
     assert_nothing(driver, tmp_path)
+
+
+def test_failure_of_a_thread_of_the_import_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise PermissionError("no priorities here")
+
+    driver = scenes.make(tmp_path / "root")
+    monkeypatch.setattr(blocks, "lower_priority", refuse)
+    with pytest.raises(PermissionError, match="no priorities"):
+        scenes.add(driver, "new")
+    assert_nothing(driver, tmp_path)
+
+
+# -- what a write-layer process may be told --------------------------------------------------------
+
+
+def conversation(root: Path, facts: dict[str, object]) -> list[bytes]:
+    """What is said to the process: request, frames, end and the word."""
+    request = {
+        "home": str(root), "tmpdir": None, "layer_id": "new", "chain": ["parent", "base"],
+        "files": {LAYER_CHAIN: '["/parent","/base"]'}, "policy": {},
+    }  # fmt: skip
+    tar = scenes.TARS["new"]
+    frames = [tar[:1000], tar[1000:30_000], tar[30_000:]]
+    heads = [wire.build_frame_head(len(frame)) for frame in frames]
+    said = [piece for pair in zip(heads, frames, strict=True) for piece in pair]
+    word = wire.build_message(facts)
+    return [wire.build_message(request), *said, wire.build_frame_head(0), word]
+
+
+def good_facts() -> dict[str, object]:
+    digest = scenes.DIFF_IDS["new"]
+    return {"size": len(scenes.TARS["new"]), "diff_id": digest, "digest": digest, "verified": True}
+
+
+def say(root: Path, data: bytes) -> tuple[int, bytes]:
+    """Say something to a write-layer process; its status and its answer."""
+    process = sweeps.ForkedWorker(lambda call: None)
+    with contextlib.suppress(BrokenPipeError), process.stdin:
+        view = memoryview(data)
+        while view:
+            view = view[process.stdin.write(view) :]
+    with process.stdout, process.stderr:
+        answer = process.stdout.readall()
+    return process.wait(), answer
+
+
+def say_parts(root: Path) -> list[str]:
+    """Stop talking after each byte that could matter; what was answered each time."""
+    scenes.make(root)
+    pieces = conversation(root, good_facts())
+    whole = b"".join(pieces)
+    borders = list(itertools.accumulate(map(len, pieces)))
+    last = range(borders[-3] - 1, borders[-1], 5)
+    sizes = {0, 1, *last, *(border + step for border in borders[:-1] for step in (-1, 0, 1, 4))}
+    kinds = []
+    for size in sorted(sizes):
+        status, answer = say(root, whole[:size])
+        assert status == 1
+        assert scenes.leftovers(root) == []
+        assert not (root / "windowsfilter/new").exists()
+        kinds.append(type(wire.load_answer(answer)).__name__)
+    status, answer = say(root, whole)
+    assert status == 0
+    assert isinstance(wire.load_answer(answer), LayerSummary)
+    return kinds
+
+
+def test_layer_is_abandoned_wherever_the_conversation_ends(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    kinds = nursery.run(say_parts, tmp_path / "root")
+    assert len(kinds) > 50
+    assert set(kinds) == {"Cancelled"}
+    assert nursery.run(scenes.look, tmp_path / "root") == "whole"
+
+
+def say_wrongly(root: Path) -> list[str]:
+    scenes.make(root)
+    pieces = conversation(root, good_facts())
+    other_size = conversation(root, {**good_facts(), "size": 512})
+    kinds = []
+    for said in (other_size, [b"\xff\xff\xff\xff", *pieces[1:]]):
+        _, answer = say(root, b"".join(said))
+        kinds.append(type(wire.load_answer(answer)).__name__)
+        assert scenes.leftovers(root) == []
+    return kinds
+
+
+def test_word_that_does_not_fit_is_refused(nursery: Nursery, tmp_path: Path) -> None:
+    assert nursery.run(say_wrongly, tmp_path / "root") == ["Corrupt", "Malformed"]
+    assert nursery.run(scenes.look, tmp_path / "root") == "absent"
 
 
 # -- what a write-layer process may say ---------------------------------------------------------------

@@ -1,0 +1,64 @@
+"""The memory of an import is bounded, however many entries a layer has.
+
+The processes are started anew: a fork would count the memory of its parent.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.forks import REPOSITORY
+
+ENTRY_COUNT = 200_000
+LIMIT_SIZE = 60 << 20
+
+GENERATE = f"""
+import sys
+from winlayers.formats.tar import TarHeader, TarWriter
+
+writer = TarWriter(sys.stdout.buffer)
+for name in (b"Files", *(b"Files/%d" % n for n in range({ENTRY_COUNT} // 1000))):
+    writer.add(TarHeader(name, b"5"))
+for n in range({ENTRY_COUNT}):
+    writer.add(TarHeader(b"Files/%d/file%d.dll" % (n // 1000, n), b"0"))
+writer.close()
+"""
+
+IMPORT = """
+import resource, sys
+from pathlib import Path
+from winlayers.assembly import open_driver
+from winlayers.config import Config
+
+driver = open_driver(Config(Path(sys.argv[1]), reexec=sys.argv[2] == "True"))
+summary = driver.import_layer("new", "", sys.stdin.buffer)
+unit = 1 if sys.platform == "darwin" else 1024
+if sys.platform == "linux":  # the other figure holds what this process was before it was started
+    own = next(int(line.split()[1]) for line in open("/proc/self/status") if "VmHWM" in line)
+else:
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print(summary.entry_count, own * unit, children * unit)
+"""
+
+
+@pytest.mark.parametrize("reexec", [False, True])
+def test_memory_of_many_entries_is_bounded(tmp_path: Path, reexec: bool) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", GENERATE], cwd=REPOSITORY, stdout=subprocess.PIPE
+    ) as generator:
+        told = subprocess.run(
+            [sys.executable, "-c", IMPORT, str(tmp_path / "root"), str(reexec)],
+            cwd=REPOSITORY,
+            stdin=generator.stdout,
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+    entry_count, own_size, child_size = map(int, told.split())
+    assert entry_count > ENTRY_COUNT
+    assert own_size < LIMIT_SIZE
+    assert child_size < LIMIT_SIZE
