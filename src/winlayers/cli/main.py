@@ -8,19 +8,16 @@ shown only when it was asked for. The environment is read here and in ``session`
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 
 import click
 
 from winlayers._version import __version__
-from winlayers.cli.failures import describe
 from winlayers.cli.options import LazyGroup
 from winlayers.cli.output import ReaderGone
 from winlayers.cli.session import Session, print_error
@@ -148,14 +145,9 @@ def _end(error: BaseException, session: Session, arguments: Sequence[str]) -> in
         session.out.flush()  # what was found before
     except (ReaderGone, OSError):
         _forget_standard_output()
-    failure = describe(error)
-    if session.verbosity > (0 if failure.is_fault else 1):
-        print_error("".join(traceback.format_exception(error)).rstrip())
     # A mistake in the arguments may stand before --json.
-    if session.is_json or (not session.is_running and "--json" in arguments):
-        print_error(json.dumps(failure.as_json()))
-    else:
-        print_error("\n".join(failure.lines()))
+    is_json = session.is_json or (not session.is_running and "--json" in arguments)
+    failure = session.report_error(error, is_json=is_json)
     return error.exit_code if isinstance(error, Interrupted) else failure.exit
 
 

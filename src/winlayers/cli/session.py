@@ -6,8 +6,10 @@ opens nothing by itself; what is heavy is imported when it is asked for.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,12 +18,16 @@ from typing import TYPE_CHECKING, TextIO
 
 from winlayers.base.progress import Cancel, Progress
 from winlayers.cli.output import Output, clean_text
+from winlayers.errors import LayerNotFound
 
 if TYPE_CHECKING:
+    from winlayers.cli.failures import Failure
     from winlayers.config import Config
     from winlayers.driver.driver import Driver
     from winlayers.layer.findings import Finding
 
+#: Folder of the layers below the root.
+LAYERS = "windowsfilter"
 # Folder below --tmpdir that is ours alone: what is left over in it may be removed.
 STAGING = "winlayers-staging"
 _SHOWN_FINDINGS = 10
@@ -112,15 +118,45 @@ class Session:
         )
 
     def open_driver(self) -> Driver:
-        """The driver over the store."""
+        """The driver over the store, which is made if it is not there."""
         from winlayers.assembly import open_driver
 
         return open_driver(self.config())
+
+    @property
+    def has_store(self) -> bool:
+        """Whether there is a store at all; whoever only looks makes none."""
+        return (self.home / LAYERS).is_dir()
+
+    def open_store(self) -> Driver:
+        """The driver over a store that is there.
+
+        Raises:
+            LayerNotFound: there is none, so no layer either.
+        """
+        if not self.has_store:
+            raise LayerNotFound(
+                f"there is no store at {self.home}; 'winlayers layer import' makes one, --root names another"
+            )
+        return self.open_driver()
 
     def note(self, text: str) -> None:
         """Tell something that is no data, on standard error."""
         if not self.is_quiet:
             print_error(text)
+
+    def report_error(self, error: BaseException, *, is_json: bool | None = None) -> Failure:
+        """Tell an error on standard error, as text or JSON; what was told."""
+        from winlayers.cli.failures import describe
+
+        failure = describe(error)
+        if self.verbosity > (0 if failure.is_fault else 1):
+            print_error("".join(traceback.format_exception(error)).rstrip())
+        if self.is_json if is_json is None else is_json:
+            print_error(json.dumps(failure.as_json()))
+        else:
+            print_error("\n".join(failure.lines()))
+        return failure
 
     def report_findings(self, findings: Iterable[Finding]) -> None:
         """Tell findings that did not stop the work: the first few, or all with ``-v``."""

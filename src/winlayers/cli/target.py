@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 import click
 from click.shell_completion import CompletionItem
 
-from winlayers.cli.session import Session
+from winlayers.cli.session import LAYERS, Session
 from winlayers.errors import (
     InvalidArgument,
     InvalidReference,
@@ -33,9 +33,9 @@ from winlayers.errors import (
 if TYPE_CHECKING:
     from winlayers.driver.driver import Driver
     from winlayers.layer.findings import Finding
+    from winlayers.layer.merge import LayerTable
     from winlayers.layer.view import View
 
-_LAYERS = "windowsfilter"
 _SHOWN_CANDIDATES = 8
 _POSSIBLE_ID = re.compile(r"[A-Za-z0-9][^/\\]*")
 
@@ -47,7 +47,8 @@ class Target:
     Attributes:
         name: as messages call it.
         view: the layer over its parents; of a bare tar the layer alone.
-        own_view: the layer alone.
+        table: the layer's own entries, whiteouts too; None of a layer that holds nothing yet.
+        parents: those of its parents, nearest first, where they are at hand.
         is_base: whether the layer has no parents; None where nothing tells.
         stored_findings: what the import, or the reading of a bare tar, found.
         close: lets go of it all.
@@ -55,7 +56,8 @@ class Target:
 
     name: str
     view: View
-    own_view: View
+    table: LayerTable | None
+    parents: tuple[LayerTable, ...]
     is_base: bool | None
     stored_findings: Callable[[], list[Finding]]
     close: Callable[[], None]
@@ -102,7 +104,7 @@ def resolve_layer(session: Session, driver: Driver, text: str) -> str:
     # Only what can be an id is asked for: the driver takes the last part of a path too.
     if _POSSIBLE_ID.fullmatch(text) and driver.exists(text):
         return text
-    return _unique(text, driver.layers(), str(session.home / _LAYERS))
+    return _unique(text, driver.layers(), str(session.home / LAYERS))
 
 
 def complete_target(
@@ -110,35 +112,41 @@ def complete_target(
 ) -> list[CompletionItem]:
     """Ids of layers and transports that begin so, for a shell."""
     session = ctx.find_object(Session)
-    ids = [] if session is None else _ids_below(session.home / _LAYERS)
+    ids = [] if session is None else _ids_below(session.home / LAYERS)
     words = ids if param.name == "layer_id" else [*ids, "tar:", "windowsfilter:"]
     return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
 def _open_layer(session: Session, text: str) -> Target:
-    driver = session.open_driver()
     try:
+        driver = session.open_store()
         layer_id = resolve_layer(session, driver, text)
     except LayerNotFound as error:
         if os.path.isfile(text):
             error.add_note(f"To look into a tar, say tar:{text}")
         raise
-    chain = driver.chain(layer_id)
+    is_base = not len(driver.chain(layer_id))
+    folder = session.home / LAYERS / layer_id
     view = driver.view(layer_id)
-    own_view = driver.view(layer_id, alone=True)
-
-    def close() -> None:
-        view.close()
-        own_view.close()
-
+    table, parents = _own_and_parents(view, layer_id)
     return Target(
         layer_id,
         view,
-        own_view,
-        not len(chain),
-        lambda: stored_findings(session.home / _LAYERS / layer_id, layer_id),
-        close,
+        table,
+        parents,
+        is_base,
+        lambda: stored_findings(folder, layer_id),
+        view.close,
     )
+
+
+def _own_and_parents(view: View, layer_id: str) -> tuple[LayerTable | None, tuple[LayerTable, ...]]:
+    from winlayers.layer.merge import MergedView
+
+    tables = view.tables if isinstance(view, MergedView) else ()
+    if tables and tables[0].layer_id == layer_id:
+        return tables[0], tables[1:]
+    return None, tables  # the layer was created and holds nothing, so its parents show alone
 
 
 def stored_findings(folder: Path, label: str) -> list[Finding]:
@@ -176,7 +184,8 @@ def _open_tar(session: Session, transport: str, rest: str) -> Target:
     return Target(
         f"{transport}:{rest}",
         layer.view,
-        layer.view,
+        layer.table,
+        (),
         None,
         lambda: list(layer.table.findings()),
         close,
@@ -213,31 +222,23 @@ def _open_store(session: Session, transport: str, rest: str) -> Target:
     if not colon or not root or not text:
         raise InvalidReference(f"{transport}:{rest} is not of the form {transport}:ROOT:ID")
     layers = Path(root).absolute()
-    if (layers / _LAYERS).is_dir():
-        layers = layers / _LAYERS
+    if (layers / LAYERS).is_dir():
+        layers = layers / LAYERS
     known = _ids_below(layers)
     layer_id = text if text in known else _unique(text, known, str(layers))
     chain = (layer_id, *read_layer_chain(layers / layer_id))
     # Two stores may have layers of the same id: in a comparison they must not be taken for one.
     folders = [(f"{transport}:{root}:{member}", layers / member) for member in chain]
-    merged = FolderView(folders)
-    try:
-        alone = FolderView(folders[:1])
-    except BaseException:
-        merged.close()
-        raise
-
-    def close() -> None:
-        merged.close()
-        alone.close()
-
+    found = FolderView(folders)
+    own = [table for table in found.tables if table.layer_id == folders[0][0]]
     return Target(
         folders[0][0],
-        merged.view,
-        alone.view,
+        found.view,
+        own[0] if own else None,
+        tuple(found.tables[len(own) :]),
         len(chain) == 1,
-        lambda: [finding for table in alone.tables for finding in table.findings()],
-        close,
+        lambda: [finding for table in own for finding in table.findings()],
+        found.close,
     )
 
 
@@ -285,3 +286,19 @@ def _ids_below(layers: Path) -> list[str]:
             return sorted(f.name for f in folders if f.is_dir() and not f.name.endswith(REMOVING))
     except FileNotFoundError:
         return []
+
+
+def check_target(target: Target) -> Iterator[Finding]:
+    """What Windows would refuse or lose of the layer that a target shows.
+
+    Args:
+        target: its parents are looked at where they are at hand.
+    """
+    from winlayers.layer.check import check_layer, guess_is_base
+
+    if target.table is None:
+        return iter(())  # it was created and holds nothing
+    is_base = guess_is_base(target.table) if target.is_base is None else target.is_base
+    return check_layer(
+        target.table, is_base=is_base, parents=target.parents, known=target.stored_findings()
+    )

@@ -1,45 +1,41 @@
-"""``winlayers check``: what Windows would refuse or lose of a layer."""
+"""``winlayers check``: what Windows would refuse or lose of a layer, found without Windows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
-
 import click
 
+from winlayers.cli.checklines import Tally, finding_json, finding_lines
 from winlayers.cli.options import command, json_option, pass_session
 from winlayers.cli.session import Session
-from winlayers.cli.target import complete_target, open_target
+from winlayers.cli.target import check_target, complete_target, open_target
 from winlayers.errors import EXIT_PARTIAL
-from winlayers.layer.check import check_layer, guess_is_base
-from winlayers.layer.findings import Finding
-from winlayers.layer.merge import MergedView
+from winlayers.layer.findings import Severity
 
 
-@command("check", examples=["winlayers check base", "winlayers check tar:layer.tar.gz --json"])
+@command(
+    "check",
+    examples=[
+        "winlayers check app",
+        "winlayers check tar:layer.tar.gz                  # before it is imported or pushed",
+        "winlayers check --strict --json app | jq .code    # warnings and losses count too",
+    ],
+)
 @click.argument("target", shell_complete=complete_target)
+@click.option("--strict", is_flag=True, help="End with 3 for warnings and losses too.")
 @json_option
 @pass_session
-def run(session: Session, target: str) -> int:
-    """Tell what Windows would refuse or lose of TARGET; exit with 3 where anything is found."""
+def run(session: Session, target: str, *, strict: bool) -> int:
+    """Print findings: severity, code, layer, entry and detail; with each code its cause and remedy.
+
+    Of each code the first hundred are told. The exit code is 3 if there are errors.
+    """
     with open_target(session, target) as opened:
-        view = opened.view
-        assert isinstance(view, MergedView)
-        table, *parents = view.tables
-        is_base = guess_is_base(table) if opened.is_base is None else opened.is_base
-        found = list(
-            check_layer(table, is_base=is_base, parents=parents, known=opened.stored_findings())
-        )
-    if session.is_json:
-        session.out.rows({"severity": str(one.severity), **asdict(one)} for one in found)
-    else:
-        session.out.lines(_lines(found))
-    return EXIT_PARTIAL if found else 0
-
-
-def _lines(found: list[Finding]) -> Iterator[str]:
-    for finding in found:
-        yield str(finding)
-        yield f"    cause: {finding.rule.cause}"
-        yield f"    next:  {finding.rule.remedy}"
-    yield f"{len(found)} findings"
+        found = Tally(check_target(opened))
+        if session.is_json:
+            session.out.rows(map(finding_json, found))
+        else:
+            session.out.raw_lines(finding_lines(session.out, found))
+    session.out.flush()
+    session.note(f"{target}: {found}")
+    failing = found.by_severity if strict else {Severity.ERROR: found.by_severity[Severity.ERROR]}
+    return EXIT_PARTIAL if any(failing.values()) else 0

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from winlayers.cli.options import command, pass_session, raw_option
+from winlayers.cli.options import command, json_option, pass_session, raw_option
 from winlayers.cli.paths import find_node, path_argument
 from winlayers.cli.session import Session
 from winlayers.cli.target import complete_target, open_target
-from winlayers.layer.findings import Finding
-from winlayers.layer.folder import extract
+from winlayers.errors import EXIT_PARTIAL
+from winlayers.layer.findings import CATALOG, Finding
+from winlayers.layer.folder import ExtractCounts, extract
 
 
-@command("extract", examples=["winlayers extract base /Windows/Fonts -o fonts"])
+@command(
+    "extract",
+    examples=[
+        "winlayers extract app -o app-files                     # all of C:",
+        "winlayers extract app /Windows/Fonts -o fonts",
+        "winlayers extract --raw tar:layer.tar Hives -o hives",
+    ],
+)
 @click.argument("target", shell_complete=complete_target)
 @click.argument("path", default="")
 @click.option(
@@ -23,23 +33,75 @@ from winlayers.layer.folder import extract
     required=True,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder to write into, empty or not there.",
+    help="Folder to write into; empty, or not there yet.",
 )
-@click.option("--symlinks", is_flag=True, help="Write links that lead inside what is extracted.")
+@click.option(
+    "--symlinks", is_flag=True, help="Write links that lead inside what is extracted as such."
+)
+@click.option("--strict", is_flag=True, help="End with 3 if anything is lost.")
 @raw_option
+@json_option
 @pass_session
-def run(session: Session, target: str, path: str, output: Path, symlinks: bool, raw: bool) -> None:
-    """Write what is below PATH of TARGET into a folder; what a plain folder cannot hold is reported."""
-    losses: list[Finding] = []
-    output.mkdir(parents=True, exist_ok=True)
+def run(
+    session: Session,
+    target: str,
+    path: str,
+    *,
+    output: Path,
+    symlinks: bool,
+    strict: bool,
+    raw: bool,
+) -> int:
+    """Write PATH of TARGET, the root of C: by default, and all below it into a folder.
+
+    What a plain folder cannot hold, as security and alternate streams, is told on standard error: once
+    for each kind, with -v for each file.
+    """
+    losses = _Losses(session)
+    output.parent.mkdir(parents=True, exist_ok=True)
     with open_target(session, target) as opened:
         node = find_node(opened.view, path_argument(path), raw=raw)
-        extract(
+        counts = extract(
             opened.view,
             node,
             output,
-            on_loss=losses.append,
+            on_loss=losses.add,
             symlinks=symlinks,
+            progress=session.progress,
             cancel=session.cancel,
         )
-    session.report_findings(losses)
+    losses.tell()
+    _tell(session, output, counts)
+    return EXIT_PARTIAL if strict and counts.losses else 0
+
+
+class _Losses:
+    """What was lost, counted; told one by one only where that was asked for."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._counts: Counter[str] = Counter()
+        self._first: dict[str, Finding] = {}
+
+    def add(self, finding: Finding) -> None:
+        self._counts[finding.code] += 1
+        self._first.setdefault(finding.code, finding)
+        if self._session.verbosity:
+            self._session.note(str(finding))
+
+    def tell(self) -> None:
+        for code, count in sorted(self._counts.items()):
+            entry = self._first[code].entry
+            self._session.note(
+                f"{CATALOG[code].severity} {code}: {CATALOG[code].title}: {count}, as {entry}"
+            )
+
+
+def _tell(session: Session, output: Path, counts: ExtractCounts) -> None:
+    if session.is_json:
+        session.out.document({"dir": str(output), **asdict(counts)})
+    else:
+        session.note(
+            f"wrote {counts.files} files, {counts.directories} folders and "
+            f"{counts.hard_links + counts.symlinks} links to {output}"
+        )

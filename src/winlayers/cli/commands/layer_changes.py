@@ -2,52 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import click
 
+from winlayers.cli.changelines import print_changes
 from winlayers.cli.options import command, json_option, pass_session, raw_option
-from winlayers.cli.paths import shown_path
 from winlayers.cli.session import Session
 from winlayers.cli.target import complete_target, resolve_layer
-from winlayers.layer.changes import Change
 
 
-def print_changes(session: Session, found: Iterable[Change], *, raw: bool) -> int:
-    """Print changes as lines ``A|C|D path`` or JSON rows; how many there were."""
-    count = 0
-
-    def counted() -> Iterable[Change]:
-        nonlocal count
-        for change in found:
-            count += 1
-            yield change
-
-    if session.is_json:
-        session.out.rows(
-            {
-                "kind": change.kind.letter,
-                "path": shown_path(change.path, raw=raw),
-                "metadata_only": change.metadata_only,
-                "size": change.size,
-            }
-            for change in counted()
-        )
-    else:
-        session.out.lines(
-            f"{change.kind.letter} {shown_path(change.path, raw=raw)}" for change in counted()
-        )
-    return count
-
-
-@command("changes", examples=["winlayers layer changes app", "winlayers layer changes app --raw"])
+@command(
+    "changes",
+    examples=[
+        "winlayers layer changes app",
+        "winlayers layer changes app --parent base2        # against another layer than its own parent",
+        "winlayers layer changes app --raw                 # Files/, Hives/, UtilityVM/ as in the tar",
+    ],
+)
 @click.argument("layer_id", metavar="ID", shell_complete=complete_target)
-@click.option("--parent", default="", metavar="OTHER", help="Compare with this layer.")
+@click.option(
+    "--parent", default="", metavar="OTHER", help="Compare with this layer instead of the parent."
+)
 @raw_option
 @json_option
 @pass_session
-def run(session: Session, layer_id: str, parent: str, raw: bool) -> None:
-    """List what layer ID changes: A added, C modified, D deleted."""
-    driver = session.open_driver()
+def run(session: Session, layer_id: str, parent: str, *, raw: bool) -> None:
+    """Print what layer ID changes: lines of A added, C changed or D deleted, and the path.
+
+    With --json, metadata_only tells that only times, attributes, security or the like changed.
+    """
+    driver = session.open_store()
     resolved = resolve_layer(session, driver, layer_id)
-    print_changes(session, driver.changes(resolved, parent), raw=raw)
+    other = resolve_layer(session, driver, parent) if parent else ""
+    print_changes(session, driver.changes(resolved, other), raw=raw)

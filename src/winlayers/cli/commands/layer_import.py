@@ -1,16 +1,27 @@
-"""``winlayers layer import``: make a layer of the store from its tar."""
+"""``winlayers layer import``: a layer of the store from its tar."""
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
+from winlayers.backends.contract import ImportPolicy
+from winlayers.base.digest import Digest
+from winlayers.base.units import ram_in_bytes
+from winlayers.cli.checklines import finding_json
 from winlayers.cli.options import command, json_option, pass_session
 from winlayers.cli.progress import shown
 from winlayers.cli.session import Session
+from winlayers.cli.target import complete_target, resolve_layer
+from winlayers.errors import InvalidArgument
+from winlayers.layer.entry import LayerSummary
 from winlayers.layer.findings import Finding
 
 
@@ -18,18 +29,33 @@ from winlayers.layer.findings import Finding
     "import",
     examples=[
         "winlayers layer import base base.tar.gz",
-        "winlayers layer import app - --parent base < app.tar.zst",
+        "winlayers layer import app --parent base < app.tar.zst",
+        "winlayers layer import app app.tar --parent base --diff-id sha256:…   # proven whole",
     ],
 )
 @click.argument("layer_id", metavar="ID")
-@click.argument("file", default="-")
-@click.option("--parent", default="", metavar="ID", help="Layer that it stands on.")
-@click.option("--digest", metavar="DIGEST", help="Digest that FILE as given must have.")
-@click.option("--diff-id", metavar="DIGEST", help="Digest that the uncompressed tar must have.")
-@click.option("--no-sync", is_flag=True, help="Do not wait for the disk; for throw-away stores.")
-@click.option("--lenient", is_flag=True, help="Keep names that only \\\\?\\ paths can make.")
-@click.option("--allow-unterminated", is_flag=True, help="Take a tar without an end marker.")
-@click.option("--max-size", metavar="SIZE", help="Limit on the uncompressed tar (20GB).")
+@click.argument("file", default="-", metavar="[FILE]")
+@click.option(
+    "--parent",
+    default="",
+    metavar="ID",
+    shell_complete=complete_target,
+    help="Layer that it stands on; without, it is a base layer.",
+)
+@click.option("--digest", metavar="DIGEST", help="What FILE must have, as it is: sha256:….")
+@click.option("--diff-id", metavar="DIGEST", help="What the uncompressed tar must have: sha256:….")
+@click.option("--max-size", metavar="SIZE", help="Refuse an uncompressed tar of more: 20GB.")
+@click.option(
+    "--lenient", is_flag=True, help="Keep names that Windows takes only by \\\\?\\ paths."
+)
+@click.option(
+    "--allow-unterminated",
+    is_flag=True,
+    help="Take a tar without an end marker though no digest proves it whole.",
+)
+@click.option(
+    "--no-sync", is_flag=True, help="Do not wait for the disk; for stores that may be lost."
+)
 @json_option
 @pass_session
 def run(
@@ -37,39 +63,83 @@ def run(
     layer_id: str,
     file: str,
     parent: str,
+    *,
     digest: str | None,
     diff_id: str | None,
-    no_sync: bool,
+    max_size: str | None,
     lenient: bool,
     allow_unterminated: bool,
-    max_size: str | None,
+    no_sync: bool,
 ) -> None:
-    """Import a layer tar, compressed or not, as layer ID; all of it or nothing."""
-    from winlayers.backends.contract import ImportPolicy
-    from winlayers.base.digest import Digest
-    from winlayers.base.units import ram_in_bytes
+    """Import a layer tar, gzip, zstd or not compressed, as layer ID: all of it or nothing.
 
-    limit = None if max_size is None else ram_in_bytes(max_size)
-    policy = ImportPolicy(lenient, allow_unterminated, limit, not no_sync)
+    FILE is standard input by default, or for -. Prints the diff ID: the digest of the uncompressed tar.
+    """
+    policy = ImportPolicy(lenient, allow_unterminated, _limit(max_size), not no_sync)
+    wanted_digest = None if digest is None else Digest.parse(digest)
+    wanted_diff_id = None if diff_id is None else Digest.parse(diff_id)
     findings: list[Finding] = []
-    is_stdin = file == "-"
-    size = None if is_stdin else Path(file).stat().st_size
-    descriptor = sys.stdin.fileno() if is_stdin else file
-    source = open(descriptor, "rb", buffering=0, closefd=not is_stdin)  # noqa: SIM115 - in the block below
-    with source, shown(session.progress, f"importing {layer_id}", size) as progress:
-        summary = session.open_driver().import_layer(
-            layer_id,
-            parent,
-            source,
-            digest=None if digest is None else Digest.parse(digest),
-            diff_id=None if diff_id is None else Digest.parse(diff_id),
-            policy=policy,
-            progress=progress,
-            cancel=session.cancel,
-            report=findings.append,
-        )
-    session.report_findings(findings)
-    if session.is_json:
-        session.out.document({"id": layer_id, "parent": parent or None, **asdict(summary)})
-    else:
+    with _opened(file) as (source, size):
+        driver = session.open_driver()
+        resolved_parent = resolve_layer(session, driver, parent) if parent else ""
+        with shown(session.progress, f"importing {layer_id}", size) as progress:
+            summary = driver.import_layer(
+                layer_id,
+                resolved_parent,
+                source,
+                digest=wanted_digest,
+                diff_id=wanted_diff_id,
+                policy=policy,
+                progress=progress,
+                cancel=session.cancel,
+                report=findings.append,
+            )
+    _print(session, layer_id, resolved_parent, summary, findings)
+
+
+def _limit(text: str | None) -> int | None:
+    limit = None if text is None else ram_in_bytes(text)
+    if limit is not None and limit <= 0:
+        raise InvalidArgument(f"--max-size {text} is no size that a layer can have")
+    return limit
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[tuple[BinaryIO, int | None]]:
+    """The tar, and how many bytes it has, where that is known."""
+    if file == "-":
+        # Without a buffer of Python's own, so that nothing stands between the pipe and the pump.
+        descriptor = 0 if sys.stdin is None else sys.stdin.fileno()
+        if os.isatty(descriptor):
+            raise InvalidArgument("a tar does not come from a terminal; give a FILE, or use a pipe")
+        with open(descriptor, "rb", buffering=0, closefd=False) as source:
+            yield source, _size_of(descriptor)
+        return
+    with open(Path(file), "rb", buffering=0) as source:
+        yield source, _size_of(source.fileno())
+
+
+def _size_of(descriptor: int) -> int | None:
+    status = os.fstat(descriptor)
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _print(
+    session: Session, layer_id: str, parent: str, summary: LayerSummary, findings: list[Finding]
+) -> None:
+    if not session.is_json:
+        session.report_findings(findings)
         session.out.line(summary.diff_id)
+        return
+    session.out.document(
+        {
+            "id": layer_id,
+            "parent": parent or None,
+            "diff_id": summary.diff_id,
+            "digest": summary.digest,
+            "size": summary.size,
+            "entries": summary.entry_count,
+            "tar_size": summary.tar_size,
+            "findings": [finding_json(finding) for finding in findings],
+        }
+    )

@@ -1,29 +1,122 @@
-"""``winlayers store info``: where the store is and what it holds."""
+"""``winlayers store info``: where the store is, what it holds, and which libraries do the work."""
 
 from __future__ import annotations
 
-import ssl
+import hashlib
+import importlib
+import sqlite3
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
+from winlayers._version import __version__
+from winlayers.base.units import human_size
 from winlayers.cli.options import command, json_option, pass_session
 from winlayers.cli.session import Session
+from winlayers.errors import EXIT_PARTIAL, WinlayersError
+
+# Module and package for each need, best first; the standard library's comes last in each case.
+_INFLATE = (("isal.isal_zlib", "isal"), ("zlib_ng.zlib_ng", "zlib-ng"))
+_DEFLATE = (("zlib_ng.zlib_ng", "zlib-ng"),)
+_ZSTD = (("compression.zstd", ""), ("backports.zstd", "backports.zstd"))
 
 
-@command("info", examples=["winlayers store info"])
+@command("info", examples=["winlayers store info", "winlayers store info --json | jq .disk_size"])
 @json_option
 @pass_session
-def run(session: Session) -> None:
-    """Print the root of the store, its layers and sizes, and the libraries in use."""
-    driver = session.open_driver()
-    usages = [driver.usage(layer_id) for layer_id in driver.layers()]
-    facts = {
+def run(session: Session) -> int:
+    """Print where the store is, how many layers it has, their sizes, and the libraries in use.
+
+    Sizes are bytes: of files as the layers count them, of the uncompressed tars, and on disk.
+    """
+    sizes, errors = _sizes(session)
+    libraries = _libraries()
+    warnings = _warnings(libraries)
+    facts: dict[str, Any] = {
+        "version": __version__,
         "root": str(session.home),
-        "driver": str(driver),
-        "layers": len(usages),
-        "size": sum(usage.summary.size for usage in usages),
-        "disk_size": sum(usage.disk_size for usage in usages),
-        "digests": ssl.OPENSSL_VERSION,
+        "tmpdir": str(session.config().tmpdir or session.home / "tmp"),
+        "backend": "portable" if session.backend == "auto" else session.backend,
+        **sizes,
+        "libraries": libraries,
+        "warnings": warnings,
     }
     if session.is_json:
         session.out.document(facts)
     else:
-        session.out.lines(f"{name}: {value}" for name, value in facts.items())
+        session.out.lines(_lines(facts))
+    for error in errors:
+        session.report_error(error)
+    return EXIT_PARTIAL if errors else 0
+
+
+def _sizes(session: Session) -> tuple[dict[str, int], list[WinlayersError]]:
+    sizes = {"layers": 0, "size": 0, "tar_size": 0, "disk_size": 0}
+    errors = []
+    driver = session.open_driver() if session.has_store else None
+    for layer_id in driver.layers() if driver is not None else ():
+        assert driver is not None
+        sizes["layers"] += 1
+        try:
+            usage = driver.usage(layer_id)
+        except WinlayersError as error:
+            errors.append(error)
+            continue
+        sizes["size"] += usage.summary.size
+        sizes["tar_size"] += usage.summary.tar_size
+        sizes["disk_size"] += usage.disk_size
+    return sizes, errors
+
+
+def _libraries() -> dict[str, str]:
+    """What is in use for each need, with its version."""
+    return {
+        "python": sys.version.split()[0],
+        "inflate": _first_of(_INFLATE) or "zlib (standard library)",
+        "deflate": _first_of(_DEFLATE) or "zlib (standard library)",
+        "zstd": _first_of(_ZSTD) or "none",
+        "sha256": "OpenSSL" if _has_openssl() else "standard library without OpenSSL",
+        "sqlite": sqlite3.sqlite_version,
+    }
+
+
+def _first_of(candidates: tuple[tuple[str, str], ...]) -> str | None:
+    for module, package in candidates:
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            continue
+        try:
+            return f"{package} {version(package)}" if package else f"{module} (standard library)"
+        except PackageNotFoundError:
+            return package
+    return None
+
+
+def _has_openssl() -> bool:
+    return type(hashlib.sha256()).__module__ == "_hashlib"
+
+
+def _warnings(libraries: dict[str, str]) -> list[str]:
+    warnings = []
+    if "without" in libraries["sha256"]:
+        warnings.append(
+            "hashlib has no OpenSSL, so digests take several times as long; use a Python built with it"
+        )
+    if "standard library" in libraries["inflate"]:
+        warnings.append("gzip is read at half the speed; install isal or zlib-ng")
+    if libraries["zstd"] == "none":
+        warnings.append("zstd cannot be read or written; install backports.zstd")
+    return warnings
+
+
+def _lines(facts: dict[str, Any]) -> Iterator[str]:
+    for name in ("version", "root", "tmpdir", "backend", "layers"):
+        yield f"{name + ':':<11}{facts[name]}"
+    for name in ("size", "tar_size", "disk_size"):
+        yield f"{name.replace('_', ' ') + ':':<11}{human_size(facts[name])} ({facts[name]})"
+    for name, text in facts["libraries"].items():
+        yield f"{name + ':':<11}{text}"
+    for text in facts["warnings"]:
+        yield f"warning:   {text}"
