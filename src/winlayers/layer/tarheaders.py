@@ -28,7 +28,6 @@ from winlayers.formats.filetime import (
 )
 from winlayers.formats.pax import parse_pax_time
 from winlayers.formats.reparse import check_reparse, encode_link, parse_reparse, print_name_of
-from winlayers.formats.sddl import parse_sddl
 from winlayers.formats.security import build_descriptor, check_descriptor
 from winlayers.formats.tar import TarHeader
 from winlayers.layer.entry import Entry, EntryKind
@@ -341,6 +340,9 @@ def _parse_sddl_record(text: bytes) -> bytes:
     """``MSWINDOWS.sd`` of old layers as a raw descriptor."""
     if not text:
         return b""
+    # Late: few layers have it, and every import waits for the start of two processes.
+    from winlayers.formats.sddl import parse_sddl
+
     try:
         return build_descriptor(parse_sddl(text.decode("ascii")))
     except (WinlayersError, UnicodeDecodeError) as error:

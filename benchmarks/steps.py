@@ -1,0 +1,172 @@
+"""The steps of an import alone, and what it is compared with, each in a process of its own.
+
+``python -m benchmarks.steps STEP ARGUMENT...`` prints what it measured as one JSON object. Only the step
+itself is timed, not the start of Python, so a floor is as low as can be.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import mmap
+import os
+import shutil
+import statistics
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+_BLOCK_SIZE = 1 << 20
+_LOOKUPS = 2000
+
+
+def inflate(file: str) -> dict[str, float]:
+    """Inflate a file into one buffer, by the fastest library there is."""
+    buffer = memoryview(bytearray(_BLOCK_SIZE))
+    with _open_gzip(file) as content:
+        started = time.perf_counter()
+        while content.readinto(buffer):
+            pass
+        return {"seconds": time.perf_counter() - started}
+
+
+def digest(file: str) -> dict[str, float]:
+    """Hash a file that is in memory already."""
+    with _mapped(file) as content:
+        hasher = hashlib.sha256()
+        started = time.perf_counter()
+        for at in range(0, len(content), _BLOCK_SIZE):
+            hasher.update(content[at : at + _BLOCK_SIZE])
+        return {"seconds": time.perf_counter() - started}
+
+
+def write(file: str, target: str) -> dict[str, float]:
+    """Write a file that is in memory already to another, and wait for the disk."""
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    with _mapped(file) as content:
+        started = time.perf_counter()
+        at = 0
+        while at < len(content):
+            at += os.write(descriptor, content[at : at + _BLOCK_SIZE])
+        os.fsync(descriptor)
+        seconds = time.perf_counter() - started
+    os.close(descriptor)
+    return {"seconds": seconds}
+
+
+def unpack(file: str, target: str) -> dict[str, float]:
+    """Inflate a file into another. Not measured."""
+    with _open_gzip(file) as content, open(f"{target}.part", "wb") as out:
+        shutil.copyfileobj(content, out, _BLOCK_SIZE)
+    os.replace(f"{target}.part", target)
+    return {}
+
+
+def parse(tar: str) -> dict[str, float]:
+    """Parse the headers of a tar."""
+    from winlayers.formats.tar import TarReader
+
+    with open(tar, "rb", buffering=0) as file:
+        started = time.perf_counter()
+        count = sum(1 for _ in TarReader(file))
+        return {"entries": count, "seconds": time.perf_counter() - started}
+
+
+def index(tar: str, folder: str) -> dict[str, float]:
+    """Parse the headers of a tar and write the index of a base layer, without pack and digests."""
+    from winlayers.backends.portable._building import IndexBuilder, index_tar
+
+    path = Path(folder, "index.db")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(tar, "rb", buffering=0) as file:
+        started = time.perf_counter()
+        builder = IndexBuilder(path, is_base=True, report=lambda finding: None)
+        index_tar(file, builder, lambda target: None)
+        builder.commit({})
+        return {"entries": builder.entry_count, "seconds": time.perf_counter() - started}
+
+
+def parse_by_tarfile(tar: str, limit: str) -> dict[str, float]:
+    """Parse the first headers of a tar with the standard library."""
+    with tarfile.open(tar, "r:") as file:
+        started = time.perf_counter()
+        count = sum(1 for _ in islice(file, int(limit)))
+        return {"entries": count, "seconds": time.perf_counter() - started}
+
+
+def extract_by_tarfile(file: str, folder: str) -> dict[str, float]:
+    """Unpack a compressed tar into files with the standard library."""
+    started = time.perf_counter()
+    with tarfile.open(file, "r:gz") as content:
+        # As GNU tar does, and the quickest: take it as it is.
+        trusted = {"filter": "fully_trusted"} if hasattr(tarfile, "fully_trusted_filter") else {}
+        content.extractall(folder, **trusted)  # type: ignore[arg-type]  # as said
+    return {"seconds": time.perf_counter() - started}
+
+
+def lookup(root: str, layer_id: str) -> dict[str, float]:
+    """Look names all over a chain up, each twice: microseconds of the median name."""
+    from winlayers.assembly import open_driver
+    from winlayers.config import Config
+    from winlayers.layer.view import walk
+
+    driver = open_driver(Config(Path(root)))
+    walked = driver.view(layer_id)
+    paths = [node.path for node in walk(walked, walked.root())]
+    walked.close()
+    view = driver.view(layer_id)
+    chosen = paths[:: max(1, len(paths) // _LOOKUPS)]
+    cold = _timed(view.lookup, chosen)
+    warm = _timed(view.lookup, chosen)
+    view.close()
+    return {"layers": len(view.layer_ids), "cold_us": cold, "warm_us": warm}
+
+
+def _timed(look_up: Callable[[str], object], paths: list[str]) -> float:
+    times = []
+    for path in paths:
+        started = time.perf_counter_ns()
+        found = look_up(path)
+        times.append(time.perf_counter_ns() - started)
+        assert found is not None
+    return statistics.median(times) / 1000
+
+
+@contextmanager
+def _mapped(path: str) -> Iterator[memoryview]:
+    """The bytes of a file, all in memory before the clock starts."""
+    flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
+    with (
+        open(path, "rb") as file,
+        mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ) as content,
+        memoryview(content) as view,
+    ):
+        yield view
+
+
+def _open_gzip(file: str) -> Any:
+    """A compressed file, opened by the fastest library there is."""
+    for module in ("isal.igzip", "zlib_ng.gzip_ng"):
+        try:
+            return import_module(module).open(file, "rb")
+        except ImportError:
+            continue
+    return gzip.open(file, "rb")
+
+
+_STEPS: dict[str, Callable[..., dict[str, Any]]] = {
+    step.__name__: step
+    for step in (
+        inflate, digest, write, unpack, parse, index, parse_by_tarfile, extract_by_tarfile, lookup,
+    )
+}  # fmt: skip
+
+if __name__ == "__main__":
+    print(json.dumps(_STEPS[sys.argv[1]](*sys.argv[2:])))
