@@ -193,20 +193,20 @@ def adopted_orphans() -> Iterator[None]:
             time.sleep(0.001)
 
 
-def describe(error: BaseException) -> Outcome:
-    """An error as it is told to another process."""
-    code = codes_of(error).exit if isinstance(error, WinlayersError) else 0
-    shown = "".join(traceback.format_exception(error))
-    return Outcome(error=type(error).__name__, message=str(error), exit=code, trace=shown)
+def attempt(function: Callable[..., Any], *args: Any) -> Outcome:
+    """Run a function here, and keep how it ended."""
+    try:
+        return Outcome(function(*args))
+    except BaseException as error:
+        code = codes_of(error).exit if isinstance(error, WinlayersError) else 0
+        trace = "".join(traceback.format_exception(error))
+        return Outcome(error=type(error).__name__, message=str(error), exit=code, trace=trace)
 
 
 def _act(function: Callable[..., Any], args: tuple[Any, ...], pipe: int) -> NoReturn:
     status = 0
     try:
-        try:
-            outcome = Outcome(function(*args))
-        except BaseException as error:
-            outcome = describe(error)
+        outcome = attempt(function, *args)
         with open(pipe, "wb") as file:
             pickle.dump(outcome, file)
     except BaseException:
@@ -219,7 +219,7 @@ def _act(function: Callable[..., Any], args: tuple[Any, ...], pipe: int) -> NoRe
 
 def _read_all(pipe: int, timeout_seconds: float) -> bytes:
     deadline = time.monotonic() + timeout_seconds
-    pieces = []
+    pieces: list[bytes] = []
     while True:
         left = max(0.0, deadline - time.monotonic())
         if not select.select([pipe], [], [], left)[0]:

@@ -31,6 +31,7 @@ from winlayers.assembly import open_driver
 from winlayers.backends.memory import MemoryReader
 from winlayers.backends.portable.backend import PortableBackend
 from winlayers.base.digest import Digest
+from winlayers.base.fileobj import RawReader
 from winlayers.config import Config
 from winlayers.driver.driver import Driver
 from winlayers.driver.importing import InlineImporter
@@ -244,7 +245,7 @@ def leftovers(root: Path) -> list[str]:
 # -- sources -----------------------------------------------------------------------------------------
 
 
-class Source(io.RawIOBase):
+class Source(RawReader):
     """A file object to import that can do something before each read.
 
     Args:
@@ -259,9 +260,6 @@ class Source(io.RawIOBase):
         self._file = io.BytesIO(data)
         self._before = before
         self._most = most
-
-    def readable(self) -> bool:
-        return True
 
     def readinto(self, buffer: Any, /) -> int:
         self._before(self._file.tell())

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults import scenes
-from tests.faults.forks import PATIENCE_SECONDS, Actor, Bell, Outcome, adopted_orphans
+from tests.faults.forks import PATIENCE_SECONDS, Actor, Bell, Outcome, adopted_orphans, attempt
 from tests.faults.points import Call, Points, full_from, kill_at
 from winlayers import worker
 
@@ -112,9 +112,9 @@ def run(story: Story, root: Path, act: Act, *, in_worker: bool = False) -> None:
             story(root)
 
 
-def labels_of(story: Story, template: Path, *, in_worker: bool = False) -> list[str]:
+def labels_of(story: Story, ground: _Ground, *, in_worker: bool = False) -> list[str]:
     """The points of a story, from a run that nothing disturbs."""
-    root = _copy(template)
+    root = ground.prepare()
     record = root.with_name("points.txt")
     record.unlink(missing_ok=True)
 
@@ -122,8 +122,8 @@ def labels_of(story: Story, template: Path, *, in_worker: bool = False) -> list[
         with open(record, "a") as file:
             file.write(call.label.replace("\n", " ") + "\n")
 
-    Actor(run_as, story, root, note, in_worker).get()
-    shutil.rmtree(root)
+    run_as(story, root, note, in_worker)
+    ground.spoil()
     return record.read_text().splitlines()
 
 
@@ -146,16 +146,15 @@ def sweep(story: Story, template: Path, action: str, in_worker: bool = False) ->
         in_worker: the points are those of the write-layer process.
     """
     actions = {"kill": kill_at, "full": full_from}
+    ground = _Ground(template)
     steps = []
-    for number, label in enumerate(labels_of(story, template, in_worker=in_worker), start=1):
-        root = _copy(template)
+    for number, label in enumerate(labels_of(story, ground, in_worker=in_worker), start=1):
+        root = ground.prepare()
+        args = (run_as, story, root, actions[action](number), in_worker)
         with adopted_orphans():
-            outcome = Actor(run_as, story, root, actions[action](number), in_worker).outcome()
+            outcome = Actor(*args).outcome() if action == "kill" else attempt(*args)
         left = tuple(scenes.leftovers(root))
-        state = Actor(scenes.look, root).outcome()
-        assert state.is_good, f"at {number}, {label}: {state.trace or state.signal}"
-        steps.append(Step(label, outcome, state.value, left))
-        shutil.rmtree(root)
+        steps.append(Step(label, outcome, ground.look(f"{number}, {label}"), left))
     return steps
 
 
@@ -170,12 +169,12 @@ def interleave(held_up: Story, other: Story, template: Path, looking: bool = Fal
         template: the store.
         looking: stop before calls that only look, too.
     """
-    root = _copy(template)
-    count = Actor(_count, held_up, root, looking).get()
-    shutil.rmtree(root)
+    ground = _Ground(template)
+    count = _count(held_up, ground.prepare(), looking)
+    ground.spoil()
     steps = []
     for number in range(1, count + 1):
-        root = _copy(template)
+        root = ground.prepare()
         with closing(_Meeting(number)) as meeting:
             first = Actor(_run_stopped, held_up, root, looking, meeting)
             call = meeting.wait()
@@ -187,10 +186,8 @@ def interleave(held_up: Story, other: Story, template: Path, looking: bool = Fal
             ended = second.outcome()
             meeting.over.ring()
             outcomes = first.outcome(), ended
-        state = Actor(scenes.look, root).outcome()
-        assert state.is_good, f"at {number}, {call}: {state.trace or state.signal} {outcomes}"
-        steps.append(Step(call, outcomes[0], state.value, other=outcomes[1]))
-        shutil.rmtree(root)
+        state = ground.look(f"{number}, {call}: {outcomes}")
+        steps.append(Step(call, outcomes[0], state, other=outcomes[1]))
     return steps
 
 
@@ -238,7 +235,7 @@ def _run_stopped(story: Story, root: Path, looking: bool, meeting: _Meeting) -> 
 
 
 def _run_listening(story: Story, root: Path, meeting: _Meeting) -> Any:
-    time.sleep = meeting.sleep
+    time.sleep = meeting.sleep  # type: ignore[assignment]  # it is called with floats
     return story(root)
 
 
@@ -271,11 +268,35 @@ def _is_unseen(call: Call) -> bool:
     )
 
 
-def _copy(template: Path) -> Path:
-    root = template.with_name("root")
-    shutil.rmtree(root, ignore_errors=True)
-    shutil.copytree(template, root)
-    return root
+class _Ground:
+    """The store that a story runs on: a copy, made anew where the run before has changed it."""
+
+    def __init__(self, template: Path) -> None:
+        self._template = template
+        self.root = template.with_name("root")
+        self._state = ""
+        first = self.prepare()
+        is_clean = not scenes.leftovers(first)
+        # What was recovered is not what the story was to find.
+        self._first_state = self.look("the start") if is_clean else None
+
+    def prepare(self) -> Path:
+        """The store as it is before the story."""
+        if not self._state or self._state != self._first_state:
+            shutil.rmtree(self.root, ignore_errors=True)
+            shutil.copytree(self._template, self.root)
+        return self.root
+
+    def look(self, point: str) -> str:
+        """How another process than the one that was at work finds it."""
+        found = attempt(scenes.look, self.root)
+        assert found.is_good, f"at {point}: {found.trace}"
+        self._state = found.value
+        return self._state
+
+    def spoil(self) -> None:
+        """Have it made anew."""
+        self._state = ""
 
 
 def make(template: Path, *stories: Story) -> None:

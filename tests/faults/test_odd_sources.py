@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.faults import scenes
 from tests.faults.scenes import GZIPPED, TARS, Source
 from tests.support.builders import a_file, a_layer, layer_tar, paths_of
 from winlayers.backends.contract import ImportPolicy
+from winlayers.base.fileobj import RawReader
 from winlayers.driver.driver import Driver
 from winlayers.errors import Malformed, TooLarge
 
@@ -30,7 +32,7 @@ def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Driver:
     return scenes.open_store(tmp_path / "root", reexec=request.param)
 
 
-class Chunks(io.RawIOBase):
+class Chunks(RawReader):
     """A file object that gives the chunks of an iterator, however large each is."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
@@ -62,7 +64,7 @@ def huge_layer() -> Iterator[bytes]:
     yield tar[at + 512 :]
 
 
-def refuses(driver: Driver, tmp_path: Path, source: io.RawIOBase, finding: str | None) -> None:
+def refuses(driver: Driver, tmp_path: Path, source: Source, finding: str | None) -> None:
     with pytest.raises(Malformed) as caught:
         scenes.add(driver, "new", source)
     assert caught.value.finding == finding
@@ -100,7 +102,7 @@ def test_file_object_that_has_only_read(driver: Driver, tmp_path: Path) -> None:
         def __init__(self) -> None:
             self.read = io.BytesIO(TARS["new"]).read
 
-    scenes.add(driver, "new", OnlyRead())  # type: ignore[arg-type] - all that is promised to be used
+    scenes.add(driver, "new", cast(BinaryIO, OnlyRead()))
     assert scenes.look(tmp_path / "root") == "whole"
 
 

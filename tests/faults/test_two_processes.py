@@ -55,10 +55,6 @@ MEETINGS = {
         (), scenes.import_new, scenes.create_new, False,
         {(GOOD, GOOD, "whole"), (GOOD, "LayerExists", "whole")},
     ),
-    "two fillings": (
-        (scenes.create_new,), scenes.fill_new, scenes.fill_new, False,
-        {("LayerExists", GOOD, "whole"), (GOOD, "LayerExists", "whole")},
-    ),
     "filling and removal": (
         (scenes.create_new,), scenes.fill_new, scenes.remove_new, False,
         {(GOOD, GOOD, "whole"), (GOOD, GOOD, "absent")},
