@@ -112,7 +112,7 @@ class _Lines:
         self._print(progress_line(self._label, done, self._total_size, seconds))
 
     def end(self, done: int, seconds: float) -> None:
-        rate = human_size(done / seconds)
+        rate = human_size(done / max(seconds, 0.001))
         self._print(f"{self._label}: {human_size(done)} in {seconds:.1f} s, {rate}/s")
 
     def _print(self, text: str) -> None:
@@ -167,13 +167,13 @@ def progress_line(label: str, done: int, total_size: int | None, seconds: float)
         total_size: bytes in all, or None.
         seconds: time so far.
     """
-    rate = done / seconds if seconds > 0 else 0.0
+    if not done:
+        return f"{label}: waiting for data"
+    rate = done / max(seconds, 0.001)
     speed = f"{human_size(done)}, {human_size(rate)}/s"
     if not total_size:
         return f"{label}: {speed}"
     percent = min(100, done * 100 // total_size)
-    if not done:
-        return f"{label}: {percent}%, {speed}"
     left = max(0.0, total_size - done) / rate
     return f"{label}: {percent}%, {speed}, {_duration(left)} left"
 

@@ -22,7 +22,7 @@ from winlayers.cli.session import Session
 @click.pass_context
 def run(context: click.Context, session: Session, shell: str) -> None:
     """Print the completion script of SHELL."""
-    from winlayers.cli.main import COMPLETE_VARIABLE, PROGRAM
+    from winlayers.cli.app import COMPLETE_VARIABLE, PROGRAM
 
     found = get_completion_class(shell)
     assert found is not None, "click has all three"
