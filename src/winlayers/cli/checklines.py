@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from winlayers.cli.output import Output
+from winlayers.cli.output import Output, count_of
 from winlayers.layer.findings import Finding, Severity
 
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.LOSS: "cyan"}
@@ -60,10 +60,10 @@ class Tally:
 
     def __str__(self) -> str:
         return ", ".join(
-            f"{self.by_severity[severity]} {name}"
-            for severity, name in (
-                (Severity.ERROR, "errors"),
-                (Severity.WARNING, "warnings"),
-                (Severity.LOSS, "losses"),
+            count_of(self.by_severity[severity], singular, plural)
+            for severity, singular, plural in (
+                (Severity.ERROR, "error", "errors"),
+                (Severity.WARNING, "warning", "warnings"),
+                (Severity.LOSS, "loss", "losses"),
             )
         )

@@ -150,6 +150,11 @@ def _spelled(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+def count_of(count: int, singular: str, plural: str) -> str:
+    """A number with the form of a word that goes with it: ``1 layer``, ``2 layers``."""
+    return f"{count} {singular if count == 1 else plural}"
+
+
 def table(rows: Iterable[tuple[str, ...]], *, right: frozenset[int] = frozenset()) -> list[str]:
     """Rows as lines of columns, each as wide as its widest cell.
 

@@ -11,6 +11,7 @@ import click
 from winlayers.backends.portable.backend import PortableBackend
 from winlayers.backends.portable.check import CURED_BY_INDEX, StoreFinding, check_store
 from winlayers.cli.options import command, json_option, pass_session
+from winlayers.cli.output import count_of
 from winlayers.cli.session import Session
 from winlayers.driver.driver import Driver
 from winlayers.driver.metadata import read_layer_chain
@@ -55,7 +56,8 @@ def run(session: Session, *, deep: bool, repair: bool) -> int:
         session.out.raw_lines(_lines(session, found))
         session.out.lines(f"repaired {one.code} {_subject(one)}: {one.detail}" for one in repaired)
     session.out.flush()
-    session.note(f"{session.home}: {len(found)} findings, {len(repaired)} repaired")
+    count = count_of(len(found), "finding", "findings")
+    session.note(f"{session.home}: {count}, {len(repaired)} repaired")
     return EXIT_PARTIAL if any(one.severity is Severity.ERROR for one in found) else 0
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 
 from winlayers.cli.options import command, json_option, pass_session, raw_option
+from winlayers.cli.output import count_of
 from winlayers.cli.paths import find_node, path_argument, shown_path
 from winlayers.cli.rows import json_rows, link_text
 from winlayers.cli.session import Session
@@ -55,7 +56,8 @@ def run(
             return session.out.rows(json_rows(view, (node for _, node in drawn), raw=raw))
         session.out.line(shown_path(top.path, raw=raw) or "/")
         session.out.lines(_lines(view, drawn, counts, raw=raw))
-    session.note(f"{counts[True]} directories, {counts[False]} files and links")
+    directories = count_of(counts[True], "directory", "directories")
+    session.note(f"{directories}, {counts[False]} files and links")
     return None
 
 

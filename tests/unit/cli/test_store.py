@@ -1,0 +1,98 @@
+"""store info and store check."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+
+import pytest
+
+from tests.unit.cli.harness import APP, BASE, Shell
+from winlayers.backends.portable.check import STORE_RULES
+from winlayers.cli.commands import store_info
+
+
+def test_info_counts_layers_and_names_libraries(shared: Shell) -> None:
+    facts = shared.run("store", "info", "--json").document
+    assert facts["layers"] == 2
+    assert facts["tar_size"] == len(APP) + len(BASE)
+    assert {"inflate", "deflate", "zstd", "sha256", "sqlite"} <= set(facts["libraries"])
+    lines = shared.run("store", "info").lines
+    assert "layers:    2" in lines
+    assert f"root:      {shared.root}" in lines
+
+
+def test_info_of_no_store_makes_none(bare: Shell) -> None:
+    assert bare.run("store", "info", "--json").document["layers"] == 0
+    assert not bare.root.exists()
+
+
+def test_info_warns_of_slow_digests(shared: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_info, "_has_openssl", lambda: False)
+    assert any(
+        line.startswith("warning:   hashlib has no OpenSSL")
+        for line in shared.run("store", "info").lines
+    )
+
+
+def test_info_tells_a_damaged_layer(shell: Shell) -> None:
+    (shell.root / "windowsfilter" / "app" / "sealed" / "index.db").unlink()
+    result = shell.run("store", "info", "--json", code=3)
+    assert result.document["layers"] == 2
+    assert "StoreCorrupt" in result.err
+
+
+def test_check_of_a_sound_store_finds_nothing(shared: Shell) -> None:
+    result = shared.run("store", "check", "--deep")
+    assert result.lines == []
+    assert result.err.endswith("0 findings, 0 repaired\n")
+
+
+def test_check_repairs_a_damaged_index(shell: Shell) -> None:
+    index = shell.root / "windowsfilter" / "base" / "sealed" / "index.db"
+    index.write_bytes(b"damaged")
+    row = shell.run("store", "check", "--json", code=3).rows[0]
+    assert (row["code"], row["layer"], row["repaired"]) == ("index-unreadable", "base", False)
+    assert index.read_bytes() == b"damaged"
+    row = shell.run("store", "check", "--repair", "--json").rows[0]
+    assert (row["code"], row["repaired"]) == ("index-unreadable", True)
+    assert shell.run("cat", "app", "/ini").out == b"[fonts]"
+    assert shell.run("layer", "export", "base").out == BASE
+
+
+def test_check_repairs_several_indexes_parents_first(shell: Shell) -> None:
+    for layer_id in ("app", "base"):
+        (shell.root / "windowsfilter" / layer_id / "sealed" / "index.db").unlink()
+    lines = shell.run("store", "check", "--repair").lines
+    assert [line.split(":")[0] for line in lines] == [
+        "repaired index-missing app",
+        "repaired index-missing base",
+    ]
+
+
+def test_check_removes_what_is_left_over_only_when_asked(shell: Shell) -> None:
+    layers = shell.root / "windowsfilter"
+    shutil.copytree(layers / "app", layers / "gone-removing")
+    (shell.root / "tmp" / "app.0123456789abcdef").mkdir()
+    codes = [row["code"] for row in shell.run("store", "check", "--json").rows]
+    assert codes == ["left-removing", "left-staging"]
+    assert (layers / "gone-removing").is_dir()
+    shell.run("store", "check", "--repair")
+    assert not (layers / "gone-removing").exists()
+    assert list((shell.root / "tmp").iterdir()) == []
+
+
+def test_check_cannot_repair_a_damaged_pack(shell: Shell) -> None:
+    pack = shell.root / "windowsfilter" / "base" / "sealed" / "layer.tar"
+    damaged = bytearray(BASE)
+    damaged[BASE.index(b"the license")] ^= 1
+    pack.write_bytes(damaged)
+    assert shell.run("store", "check").lines == []
+    result = shell.run("store", "check", "--deep", "--repair", code=3)
+    assert hashlib.sha256(BASE).hexdigest() in result.lines[0]
+    assert STORE_RULES["pack-digest"].remedy in result.lines[1]
+
+
+def test_check_of_no_store_finds_nothing(bare: Shell) -> None:
+    assert bare.run("store", "check").lines == []
+    assert not bare.root.exists()
