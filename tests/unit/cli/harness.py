@@ -127,7 +127,7 @@ class Shell:
         out_text.detach()
         err_text.detach()
         assert result.code == code, result
-        assert "Traceback" not in result.err
+        assert "Traceback" not in result.err or "-v" in arguments
         return result
 
     def write(self, name: str, content: bytes) -> str:

@@ -1,0 +1,99 @@
+"""TARGETs: what is found, what is refused, and in which words."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.harness import APP, BASE, Shell
+from winlayers.cli.session import Session
+from winlayers.cli.target import TRANSPORTS, open_target
+
+
+@pytest.mark.parametrize("transport", sorted(set(TRANSPORTS) - {"tar", "windowsfilter"}))
+def test_transports_of_images_are_unsupported_by_name(shared: Shell, transport: str) -> None:
+    result = shared.run("ls", f"{transport}:some/image:tag", code=16)
+    assert f"the transport {transport} comes with images" in result.err
+
+
+def test_image_name_is_refused_with_what_is_possible(shared: Shell) -> None:
+    result = shared.run("ls", "mcr.microsoft.com/windows/nanoserver:ltsc2022", code=2)
+    assert "tar:FILE" in result.err
+
+
+def test_beginning_of_an_id_must_be_that_of_one_layer(shell: Shell) -> None:
+    shell.run("layer", "import", "base2", shell.write("x.tar", BASE))
+    assert shell.run("cat", "ap", "/app/run.exe").out == b"MZ of the app"
+    assert shell.run("cat", "base", "/License.txt").out == b"the license"  # whole, so no beginning
+    assert "base, base2" in shell.run("ls", "ba", code=2).err
+    for text in ("nothing", "", "..", "../app", "tmp"):
+        shell.run("ls", text, code=10)
+
+
+def test_other_store_is_only_read(shared: Shell, bare: Shell) -> None:
+    before = _state(shared.root)
+    for root in (shared.root, shared.root / "windowsfilter"):
+        assert bare.run("cat", f"windowsfilter:{root}:app", "/ini").out == b"[fonts]"
+    assert bare.run("stat", "--json", f"windowsfilter:{shared.root}:ap", "/app").document[
+        "layer"
+    ] == (f"windowsfilter:{shared.root}:app")
+    assert _state(shared.root) == before
+    assert not bare.root.exists()
+
+
+def test_other_store_in_the_form_of_windows_is_unsupported(bare: Shell) -> None:
+    folder = bare.folder / "docker" / "windowsfilter" / ("a" * 64)
+    (folder / "Files").mkdir(parents=True)
+    result = bare.run("ls", f"windowsfilter:{bare.folder / 'docker'}:aaaa", code=16)
+    assert "form of Windows itself" in result.err
+
+
+@pytest.mark.parametrize("rest", ["", "only-a-root", ":id", "root:"])
+def test_other_store_needs_root_and_id(shared: Shell, rest: str) -> None:
+    shared.run("ls", f"windowsfilter:{rest}", code=2)
+
+
+def test_other_store_that_is_not_there(bare: Shell) -> None:
+    bare.run("ls", "windowsfilter:/nonexistent:id", code=10)
+
+
+def test_bare_tar_leaves_nothing_behind(bare: Shell) -> None:
+    session = Session(root=bare.root)
+    with open_target(session, "tar:" + bare.write("x.tar", APP)) as target:
+        work = list((bare.root / "tmp").iterdir())
+        assert len(work) == 2
+        assert target.view.lookup("Files/app/run.exe") is not None
+    assert list((bare.root / "tmp").iterdir()) == []
+
+
+def test_bare_tar_that_is_damaged_leaves_nothing_behind(bare: Shell) -> None:
+    bare.run("ls", "tar:" + bare.write("x.tar", b"no tar" * 500), code=14)
+    bare.run("ls", "tar:/nonexistent", code=10)
+    assert list((bare.root / "tmp").iterdir()) == []
+
+
+def test_layer_ids_and_transports_are_completed(shared: Shell) -> None:
+    def complete(words: str) -> list[str]:
+        environ = {
+            **os.environ,
+            "WINLAYERS_ROOT": str(shared.root),
+            "_WINLAYERS_COMPLETE": "bash_complete",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split(" ")) - 1),
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "winlayers"], env=environ, capture_output=True, check=True
+        )
+        return [line.split(",")[1] for line in done.stdout.decode().splitlines()]
+
+    assert complete("winlayers ls ") == ["app", "base", "tar:", "windowsfilter:"]
+    assert complete("winlayers layer export b") == ["base"]
+    assert "diff-tree" in complete("winlayers di")
+
+
+def _state(root: Path) -> list[tuple[str, int]]:
+    return sorted((str(path), path.stat().st_mtime_ns) for path in root.rglob("*"))
