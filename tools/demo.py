@@ -1,72 +1,113 @@
-"""The main job on a realistic layer: import a base and a child, look, export, compare digests."""
+"""The main job on a realistic layer: import a base and a child, look, check, export, compare digests.
+
+Everything is made here: no downloads. What it makes stays in build/demo, and the last lines say what to try
+with it.
+"""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
+from demolayers import write_app, write_base
+
 HOME = Path("build/demo")
+STORE = HOME / "store"
+SHOWN_LINES = 14
 
-
-def run(*arguments: str) -> bytes:
-    """Run winlayers on the demo's store and show what it printed, at most twelve lines of it."""
-    print("\n$ winlayers " + " ".join(arguments), flush=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "winlayers", "--root", str(HOME / "store"), *arguments],
-        check=True,
-        stdout=subprocess.PIPE,
-    )
-    return done.stdout
-
-
-def show(*arguments: str) -> None:
-    lines = run(*arguments).decode("utf-8", "replace").splitlines()
-    print(
-        "\n".join(lines[:12]) + (f"\n... {len(lines) - 12} more lines" if len(lines) > 12 else "")
-    )
-
-
-def build(name: str, *options: str) -> Path:
-    path = HOME / f"{name}.tar.gz"
-    print(f"building {path}", flush=True)
-    maker = [sys.executable, str(HERE / "mkcorpus.py"), str(path), "--size", "tiny", *options]
-    subprocess.run(maker, check=True, stdout=subprocess.DEVNULL)
-    return path
-
-
-def digest_of(path: Path) -> str:
-    inflated = subprocess.run(["gzip", "-dc", str(path)], check=True, stdout=subprocess.PIPE).stdout
-    return hashlib.sha256(inflated).hexdigest()
+TRY_NEXT = (
+    ("ls", "-l", "app", "C:\\Windows"),
+    ("tree", "--depth", "2", "app"),
+    ("find", "app", "*.dll"),
+    ("cat", "app", "C:\\Windows\\win.ini"),
+    ("stat", "--json", "app", "/Program Files/Contoso/contoso.exe"),
+    ("diff-tree", "base", "app"),
+    ("ls", "-R", f"tar:{HOME / 'app.tar.gz'}"),
+    ("layer", "inspect", "app"),
+    ("store", "check", "--deep"),
+)
 
 
 def main() -> None:
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir(parents=True)
-    base, child = build("base"), build("child", "--child", "--seed", "2")
-    show("layer", "import", "base", str(base))
-    show("layer", "import", "app", str(child), "--parent", "base")
+    print("Making a base layer and a layer on it, as Windows images have them")
+    tars = {"base": HOME / "base.tar.gz", "app": HOME / "app.tar.gz"}
+    for name, write in (("base", write_base), ("app", write_app)):
+        size = write(tars[name])
+        print(
+            f"  {tars[name]}: {size / 1e6:.1f} MB, {tars[name].stat().st_size / 1e6:.1f} MB compressed"
+        )
+
+    step("Import them; each prints the digest of its uncompressed tar")
+    show("layer", "import", "base", str(tars["base"]))
+    show("layer", "import", "app", str(tars["app"]), "--parent", "base")
     show("layer", "ls")
-    show("ls", "-l", "app", "/Users")
+
+    step("See the merged tree as the container sees it, and what the upper layer changes in it")
+    show("ls", "-l", "app", "C:\\")
     show("layer", "changes", "app")
-    show("stat", "app", "C:\\License.txt")
-    for name, path in (("base", base), ("app", child)):
-        exported = hashlib.sha256(run("layer", "export", name)).hexdigest()
-        expected = digest_of(path)
-        print(f"{path}: {expected}\nexported:  {exported}", flush=True)
-        assert exported == expected, f"{name} came out changed"
+
+    step("All metadata of one file")
+    show("stat", "app", "C:\\Program Files\\Contoso\\contoso.exe", lines=30)
+
+    step("What Windows would refuse or lose of the layer")
+    show("check", "app")
+
+    step("Export both, and compare with what was imported")
+    for name, tar in tars.items():
+        exported = hashlib.sha256(show("layer", "export", name, is_text=False)).hexdigest()
+        imported = hashlib.sha256(gzip.decompress(tar.read_bytes())).hexdigest()
+        print(f"  imported {imported}\n  exported {exported}")
+        if imported != exported:
+            sys.exit(f"{name} came out changed")
     print("\nThe same bytes came out. What to try next:\n")
-    for line in (
-        f"export WINLAYERS_ROOT={(HOME / 'store').absolute()} PATH={Path('.venv/bin').absolute()}:$PATH",
-        "winlayers tree app /Windows",
-        "winlayers find app '*.dll'",
-        "winlayers check app",
-        "winlayers extract app /Users -o users",
-    ):
+    for arguments in TRY_NEXT:
+        print("  " + command_line(*arguments))
+
+
+def step(text: str) -> None:
+    print(f"\n== {text}", flush=True)
+
+
+def show(*arguments: str, is_text: bool = True, lines: int = SHOWN_LINES) -> bytes:
+    """Run a command on the demo's store and show the first lines that it prints."""
+    print("$ " + command_line(*arguments), flush=True)
+    begun = time.monotonic()
+    done = subprocess.run([*program(), "--root", str(STORE), *arguments], stdout=subprocess.PIPE)
+    seconds = time.monotonic() - begun
+    if done.returncode not in (0, 3):
+        sys.exit(f"exit code {done.returncode}")
+    if not is_text:
+        print(f"  {len(done.stdout) / 1e6:.1f} MB in {seconds:.1f} s")
+        return done.stdout
+    found = done.stdout.decode("utf-8", "replace").splitlines()
+    for line in found[:lines]:
         print(f"  {line}")
+    if len(found) > lines:
+        print(f"  … and {len(found) - lines:,} lines more")
+    return done.stdout
+
+
+def program() -> list[str]:
+    """The program that belongs to this Python."""
+    installed = Path(sys.executable).with_name("winlayers")
+    return [str(installed)] if installed.exists() else [sys.executable, "-m", "winlayers"]
+
+
+def command_line(*arguments: str) -> str:
+    """A command as it can be pasted into a shell."""
+    first, *rest = program()
+    here = Path.cwd()
+    if Path(first).is_relative_to(here):
+        first = str(Path(first).relative_to(here))
+    return shlex.join([first, *rest, "--root", str(STORE), *arguments])
 
 
 if __name__ == "__main__":
