@@ -27,7 +27,7 @@ def measure(bench: Bench) -> Answer:
     """List a layer, list its changes, and look names up."""
     with bench.disk.fresh("store") as root:
         file = bench.corpus.layer("listing")
-        top = import_chain(bench, root)
+        top = import_chain(bench, root, "listing")
         listings: dict[str, list[Run]] = {name: [] for name in _LISTINGS}
         peers: list[Run] = []
         lookups: list[dict[str, float]] = []
@@ -46,11 +46,11 @@ def measure(bench: Bench) -> Answer:
     return answer
 
 
-def import_chain(bench: Bench, root: Path) -> str:
-    """Fill a store with a chain of layers on ``base``; the id of the uppermost."""
+def import_chain(bench: Bench, root: Path, layer: str) -> str:
+    """Fill a store with a chain on a layer, which is called ``base``; the id of the uppermost."""
     parent = "base"
     options = ("--progress", "none", "--no-sync")
-    winlayers("layer", "import", parent, bench.corpus.layer("listing"), *options, root=root)
+    winlayers("layer", "import", parent, bench.corpus.layer(layer), *options, root=root)
     for number, file in enumerate(bench.corpus.children(), 2):
         child = f"layer{number:02}"
         winlayers("layer", "import", child, file, "--parent", parent, *options, root=root)

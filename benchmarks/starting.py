@@ -20,7 +20,7 @@ def measure(bench: Bench) -> Answer:
     milliseconds: dict[str, list[float]] = {name: [] for name in ("python -c pass", *_LIMITS)}
     notes = []
     with bench.disk.fresh("store") as root:
-        import_chain(bench, root)
+        import_chain(bench, root, "small")
         for _ in range(max(bench.rounds, 5)):
             empty = run([sys.executable, "-c", "pass"])
             milliseconds["python -c pass"].append(empty.seconds * 1000)

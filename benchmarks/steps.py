@@ -101,16 +101,6 @@ def parse_by_tarfile(tar: str, limit: str) -> dict[str, float]:
         return {"entries": count, "seconds": time.perf_counter() - started}
 
 
-def extract_by_tarfile(file: str, folder: str) -> dict[str, float]:
-    """Unpack a compressed tar into files with the standard library."""
-    started = time.perf_counter()
-    with tarfile.open(file, "r:gz") as content:
-        # As GNU tar does, and the quickest: take it as it is.
-        trusted = {"filter": "fully_trusted"} if hasattr(tarfile, "fully_trusted_filter") else {}
-        content.extractall(folder, **trusted)  # type: ignore[arg-type]  # as said
-    return {"seconds": time.perf_counter() - started}
-
-
 def lookup(root: str, layer_id: str) -> dict[str, float]:
     """Look names all over a chain up, each twice: microseconds of the median name."""
     from winlayers.assembly import open_driver
@@ -163,10 +153,8 @@ def _open_gzip(file: str) -> Any:
 
 _STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     step.__name__: step
-    for step in (
-        inflate, digest, write, unpack, parse, index, parse_by_tarfile, extract_by_tarfile, lookup,
-    )
-}  # fmt: skip
+    for step in (inflate, digest, write, unpack, parse, index, parse_by_tarfile, lookup)
+}
 
 if __name__ == "__main__":
     print(json.dumps(_STEPS[sys.argv[1]](*sys.argv[2:])))
