@@ -116,7 +116,7 @@ def test_completion_scripts_call_us_back(shared: Shell, shell_name: str) -> None
 
 
 def test_unknown_commands_and_missing_arguments_are_usage_errors(shared: Shell) -> None:
-    result = shared.run("layer", "improt", code=2)
-    assert result.err.startswith("winlayers: No such command 'improt'")
+    result = shared.run("layer", "nonsense", code=2)
+    assert result.err.startswith("winlayers: No such command 'nonsense'")
     assert "'winlayers cat --help'" in shared.run("cat", "base", code=2).err
     assert '"exit": 2' in shared.run("cat", "--json", code=2).err
