@@ -169,7 +169,11 @@ def _open_tar(session: Session, transport: str, rest: str) -> Target:
     path = Path(rest)
     size = path.stat().st_size  # says so at once where there is no such file
     folder = _work_folder(session)
-    tmpdir = folder.__enter__()
+    try:
+        tmpdir = folder.__enter__()
+    except OSError as error:
+        error.add_note("The index of a bare tar is made there; --tmpdir names another folder.")
+        raise
     try:
         with shown(session.progress, f"reading {path.name}", size) as progress:
             layer = open_loose(path, tmpdir=tmpdir, progress=progress)

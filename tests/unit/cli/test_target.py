@@ -76,6 +76,13 @@ def test_bare_tar_that_is_damaged_leaves_nothing_behind(bare: Shell) -> None:
     assert list((bare.root / "tmp").iterdir()) == []
 
 
+def test_bare_tar_without_room_for_its_index_tells_of_tmpdir(bare: Shell) -> None:
+    bare.root.write_bytes(b"a file, not a folder")
+    assert "--tmpdir" in bare.run("ls", "tar:" + bare.write("x.tar", APP), code=10).err
+    tmpdir = str(bare.folder / "tmp")
+    assert bare.run("--tmpdir", tmpdir, "ls", "tar:" + bare.write("x.tar", APP)).lines != []
+
+
 def test_layer_ids_and_transports_are_completed(shared: Shell) -> None:
     def complete(words: str) -> list[str]:
         environ = {

@@ -13,7 +13,7 @@ from winlayers.cli.options import command, json_option, pass_session
 from winlayers.cli.output import table
 from winlayers.cli.session import Session
 from winlayers.driver.driver import Driver
-from winlayers.errors import EXIT_PARTIAL, WinlayersError
+from winlayers.errors import EXIT_PARTIAL, LayerNotFound, WinlayersError
 
 _HEADS = ("ID", "PARENT", "KIND", "SIZE", "ENTRIES", "CREATED")
 _NUMBERS = frozenset({3, 4})
@@ -64,6 +64,8 @@ class _Rows:
         for layer_id in self._layer_ids:
             try:
                 yield layer_row(self._driver, layer_id)
+            except LayerNotFound:
+                continue  # it was removed since the list was made
             except WinlayersError as error:
                 self.failed += 1
                 self._session.report_error(error)
