@@ -110,6 +110,16 @@ def leave_an_orphan(root: Path) -> tuple[list[str], list[str], str]:
     return kept, scenes.leftovers(root), Actor(scenes.look, root).get()
 
 
+def test_write_layer_process_abandons_the_layer_when_its_parent_is_killed(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    kept, left, state = nursery.run(leave_an_orphan, tmp_path / "root")
+    # While it lives, another process that opens the store leaves its staging alone.
+    assert any(path.endswith("sealed/layer.tar") for path in kept)
+    assert left == []
+    assert state == "absent"
+
+
 def record_children() -> list[subprocess.Popen[bytes]]:
     """A list that fills with the processes started from now on."""
     children: list[subprocess.Popen[bytes]] = []

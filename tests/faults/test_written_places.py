@@ -117,7 +117,7 @@ def test_all_that_is_written_is_below_root_and_tmpdir(
     outside = [
         (event, path)
         for _, event, path in told
-        if path not in (str(root), os.devnull)
+        if path not in (str(root), str(tmpdir), os.devnull)
         and not path.startswith((f"{root}/", f"{tmpdir}/"))
         and path != str(tmp_path)
     ]
