@@ -134,9 +134,9 @@ def record_children() -> list[subprocess.Popen[bytes]]:
 
 
 def wait_for_staging(root: Path) -> None:
-    """Until the write-layer process has begun."""
+    """Until the write-layer process has made all its files; the pack is the last of them."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not any((root / "tmp").glob("new.*/sealed/index.db")):
+    while not any((root / "tmp").glob("new.*/sealed/layer.tar")):
         assert time.monotonic() < deadline, "the child does not begin"
         time.sleep(0.002)
 
