@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test vectors lint types format clean
+.PHONY: demo test vectors lint types format bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -21,16 +21,22 @@ vectors: $(STAMP)
 	$(BIN)/python -m pytest -n auto tests/vectors
 
 lint: $(STAMP)
-	$(BIN)/ruff format --check src tests tools
-	$(BIN)/ruff check src tests tools
-	$(BIN)/codespell src tests docs README.md CHANGELOG.md
+	$(BIN)/ruff format --check src tests benchmarks tools
+	$(BIN)/ruff check src tests benchmarks tools
+	$(BIN)/codespell src tests docs benchmarks README.md CHANGELOG.md
 
 format: $(STAMP)
-	$(BIN)/ruff format src tests tools
-	$(BIN)/ruff check --fix src tests tools
+	$(BIN)/ruff format src tests benchmarks tools
+	$(BIN)/ruff check --fix src tests benchmarks tools
 
 types: $(STAMP)
 	$(BIN)/mypy
+
+# What to ask and how: make bench BENCH='import --quick'
+BENCH ?=
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache
