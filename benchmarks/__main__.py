@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import exporting, importing, listing, memory, parsing, starting
@@ -30,8 +32,30 @@ _QUESTIONS: dict[str, tuple[str, Callable[[Bench], Answer]]] = {
 
 
 def main() -> int:
-    """Measure; 1 if a target was missed and ``--check`` was given."""
+    """Measure; 1 if a target was missed and ``--check`` was given, or if another run is under way."""
     arguments = _parse_arguments()
+    with _alone() as is_alone:
+        if not is_alone:
+            print("another benchmark is running; each would measure the other", file=sys.stderr)
+            return 1
+        return _measure(arguments)
+
+
+@contextmanager
+def _alone() -> Iterator[bool]:
+    """Whether no other run is under way, and none begins until the end of the block."""
+    folder = _BUILD / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _measure(arguments: argparse.Namespace) -> int:
     disk, tmpfs = find_places(_BUILD)
     bench = Bench(
         Corpus(_BUILD / "corpus", _REPOSITORY / "tools" / "mkcorpus.py", arguments.corpus),
