@@ -314,6 +314,20 @@ NAMES = [
         ),
     ),
     Hostile(
+        "below a link that a hard link leads through",
+        "parent-not-directory",
+        entry(b"Files/lowdir/y"),
+        "Files/lowdir/y",
+        FILES
+        + entry(
+            b"Files/lowdir",
+            b"2",
+            linkname=b"C:\\Windows",
+            records={b"MSWINDOWS.fileattr": b"1040", b"MSWINDOWS.mountpoint": b"1"},
+        )
+        + entry(b"Files/l", b"1", linkname=b"Files/lowdir/x"),
+    ),
+    Hostile(
         "below a hard link",
         "parent-not-directory",
         entry(b"Files/a/b"),

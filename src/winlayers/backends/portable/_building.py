@@ -63,6 +63,9 @@ _INSERT_ENTRY = f"INSERT OR FAIL INTO entries VALUES {_ROW}"  # noqa: S608 - a c
 _INSERT_ENTRIES = ", ".join([_INSERT_ENTRY, *[_ROW] * (_ROWS_AT_ONCE - 1)])
 _FIND_ENTRY = "SELECT id, kind, flags FROM entries WHERE parent = ? AND folded = CAST(? AS TEXT)"
 
+# Times, size, body and descriptor of a row that has none of them.
+_NO_METADATA = (0,) * 7
+
 _Row = tuple[int | str | bytes | None, ...]
 
 
@@ -87,7 +90,6 @@ class IndexBuilder:
         tolerant: bool = False,
         lenient_names: bool = False,
     ) -> None:
-        self.path = path
         self._db = _index.create(path)
         self._db.execute("BEGIN")
         self._is_base = is_base
@@ -98,7 +100,6 @@ class IndexBuilder:
         self._stream_attributes = HeaderDecoder().stream_attributes
         self._rows: list[_Row] = []
         self._folders: dict[str, int] = {"": 0}
-        self._folder_limit = _REMEMBERED_FOLDERS
         self._descriptors: dict[bytes, int] = {b"": 0}
         self._next_row = 1
         self._owner_path = ""
@@ -144,6 +145,7 @@ class IndexBuilder:
             Malformed: as ``add``.
         """
         self._flush()
+        self._forget_doubles()
         if self._has_links:
             self._resolve_links(find_in_parents)
         self._db.execute(
@@ -305,7 +307,7 @@ class IndexBuilder:
             return True
         code, reason = fault
         detail = f"{name!a} {reason}"
-        if self._lenient_names and code in LENIENT_FAULTS and "/" not in name:
+        if self._lenient_names and code in LENIENT_FAULTS:
             self._report(Finding(code, path, detail, offset=header.offset))
             return True
         return self._breach(code, path, header, detail)
@@ -315,89 +317,75 @@ class IndexBuilder:
         row = self._folders.get(head)
         if row is not None:
             return row
-        self._flush()
-        row = 0
-        done: list[str] = []
-        for component in head.split("/"):
-            done.append(component)
-            found = self._db.execute(_FIND_ENTRY, (row, sql_text(fold(component)))).fetchone()
-            if found is None:
-                detail = f"there is no entry for {'/'.join(done)!r} before it"
-                if not self._breach("parent-missing", path, header, detail):
-                    return None
-                row = self._imply(row, component, header)
-                continue
-            row, kind, flags = found
-            if kind != _DIRECTORY or flags & NODE_REPARSE:
-                what = "a whiteout" if kind == _WHITEOUT else "no folder"
-                detail = f"{'/'.join(done)!r} is {what}"
-                self._breach("parent-not-directory", path, header, detail)
+        components = head.split("/")
+        row, kind, depth = self._walk(components)
+        if kind != _DIRECTORY:
+            what = "a whiteout" if kind == _WHITEOUT else "no folder"
+            detail = f"{'/'.join(components[:depth])!r} is {what}"
+            self._breach("parent-not-directory", path, header, detail)
+            return None
+        for end in range(depth + 1, len(components) + 1):
+            detail = f"there is no entry for {'/'.join(components[:end])!r} before it"
+            if not self._breach("parent-missing", path, header, detail):
                 return None
+            row = self._add_bare(row, components[end - 1], _DIRECTORY, header)
         self._remember(head, row)
         return row
 
+    def _known_folder(self, head: str) -> int | None:
+        """The row of a folder, or None if this layer has no such folder (so far)."""
+        row = self._folders.get(head)
+        if row is not None:
+            return row
+        components = head.split("/")
+        row, kind, depth = self._walk(components)
+        if kind != _DIRECTORY or depth < len(components):
+            return None
+        self._remember(head, row)
+        return row
+
+    def _walk(self, components: list[str]) -> tuple[int, int, int]:
+        """Follow folders from the top, by query.
+
+        Returns:
+            The last row found, its kind (LINK for any reparse point) and its depth. A folder that is
+            less deep than asked for has no such child; anything else cannot have one.
+        """
+        self._flush()
+        row, kind = 0, _DIRECTORY
+        for depth, component in enumerate(components):
+            found = self._db.execute(_FIND_ENTRY, (row, sql_text(fold(component)))).fetchone()
+            if found is None:
+                return row, kind, depth
+            row, kind, flags = found
+            if flags & NODE_REPARSE:
+                kind = _LINK
+            if kind != _DIRECTORY:
+                return row, kind, depth + 1
+        return row, kind, len(components)
+
     def _remember(self, path: str, row: int) -> None:
-        if len(self._folders) >= self._folder_limit:
+        if len(self._folders) >= _REMEMBERED_FOLDERS:
             self._folders = {"": 0}
         self._folders[path] = row
 
-    def _imply(self, parent: int, name: str, header: TarHeader) -> int:
-        """A row for a folder that the tar has no entry for (tolerant reading only)."""
+    def _add_bare(self, parent: int, name: str, kind: int, header: TarHeader) -> int:
+        """A row without metadata: a whiteout under the name that it hides, or an implied folder."""
         row = self._next_row
         self._next_row += 1
         folded = fold(name)
         shown = None if name == folded else sql_text(name)
+        attributes, flags = (0x10, NODE_IMPLIED) if kind == _DIRECTORY else (0, 0)
         self._rows.append(
             (
-                row,
-                parent,
-                sql_text(folded),
-                shown,
-                _DIRECTORY,
-                16,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                NODE_IMPLIED,
-                header.offset,
+                *(row, parent, sql_text(folded), shown, kind, attributes),
+                *_NO_METADATA,
+                *(flags, header.offset),
             )
         )
-        self._flush()
-        return row
-
-    def _add_hidden(self, parent: int, name: str, header: TarHeader) -> None:
-        """A whiteout, under the name that it hides."""
-        row = self._next_row
-        self._next_row += 1
-        folded = fold(name)
-        shown = None if name == folded else sql_text(name)
-        self._rows.append(
-            (
-                row,
-                parent,
-                sql_text(folded),
-                shown,
-                _WHITEOUT,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                header.offset,
-            )
-        )
-        self.entry_count += 1
-        self._owner_path = ""
         if len(self._rows) >= _BATCH:
             self._flush()
+        return row
 
     def _add_whiteout(self, head: str, last: str, header: TarHeader) -> None:
         hidden = last[len(WHITEOUT_PREFIX) :]
@@ -421,7 +409,9 @@ class IndexBuilder:
             return
         parent = self._folder(head, path, header)
         if parent is not None:
-            self._add_hidden(parent, hidden, header)
+            self._add_bare(parent, hidden, _WHITEOUT, header)
+            self.entry_count += 1
+            self._owner_path = ""
 
     def _add_link(self, path: str, name: str, parent: int, header: TarHeader) -> None:
         shown = header.linkname.decode("utf-8", "backslashreplace")
@@ -451,21 +441,6 @@ class IndexBuilder:
             " target_parent = excluded.target_parent, target_folded = excluded.target_folded",
             (row, sql_text(target), self._known_folder(target_head), sql_text(fold(target_name))),
         )
-
-    def _known_folder(self, head: str) -> int | None:
-        """The row of a folder, or None if this layer has no such folder (so far)."""
-        row = self._folders.get(head)
-        if row is not None:
-            return row
-        self._flush()
-        row = 0
-        for component in head.split("/"):
-            found = self._db.execute(_FIND_ENTRY, (row, sql_text(fold(component)))).fetchone()
-            if found is None or found[1] != _DIRECTORY:
-                return None
-            row = found[0]
-        self._remember(head, row)
-        return row
 
     def _add_stream(self, path: str, header: TarHeader) -> bool:
         """Take an alternate stream in; False if the name is none."""
@@ -580,6 +555,14 @@ class IndexBuilder:
             if known == row[0]:
                 self._folders[folder] = found[0]
 
+    def _forget_doubles(self) -> None:
+        """Drop what was noted under the rows that were not kept (tolerant reading only)."""
+        for table in ("details", "streams", "extents"):
+            self._db.executemany(
+                f"DELETE FROM {table} WHERE entry = ?",  # noqa: S608 - names of our own tables
+                [(row,) for row in self._replaced],
+            )
+
     def _place_of(self, row: int) -> tuple[int, str]:
         parent, name = self._db.execute(
             "SELECT parent, coalesce(name, folded) FROM entries WHERE id = ?", (row,)
@@ -604,12 +587,12 @@ class IndexBuilder:
             (_WHITEOUT,),
         )
         wrong = self._db.execute(
-            "SELECT d.entry, d.target, d.target_row, t.kind, t.flags FROM details d"
+            "SELECT d.entry, d.target, d.target_row, t.kind FROM details d"
             " LEFT JOIN entries t ON t.id = d.target_row WHERE d.target IS NOT NULL AND"
             " (t.id IS NULL OR t.id > d.entry OR t.kind = ? OR t.kind = ?)",
             (_DIRECTORY, _LINK),
         ).fetchall()
-        for entry, target, row, kind, _ in wrong:
+        for entry, target, row, kind in wrong:
             self._check_link(entry, target, row, kind, find_in_parents)
 
     def _check_link(
@@ -648,7 +631,10 @@ class IndexBuilder:
             (target_row, entry),
         )
         if target_row is None:
-            self._db.execute("UPDATE details SET target = ? WHERE entry = ?", (target, entry))
+            self._db.execute(
+                "UPDATE details SET target = CAST(? AS TEXT) WHERE entry = ?",
+                (sql_text(target), entry),
+            )
 
     # -- breaches and findings -------------------------------------------------------------------
 
