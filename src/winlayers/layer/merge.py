@@ -73,6 +73,8 @@ class MergedView:
         self._tables = tuple(tables)
         self._root = _root(self._tables)
         # (stack, folded name) -> node or None; a warm lookup never reaches a table.
+        # Number of a layer -> the view of what it stands on, for links that lead there.
+        self._below: dict[int, MergedView] = {}
         self._found: OrderedDict[tuple[_Stack, str], Node | None] = OrderedDict()
 
     @property
@@ -148,7 +150,9 @@ class MergedView:
             found = self._tables[number].node(row)
             found.layer_id = node.layer_id
             return found
-        below = MergedView(self._tables[number + 1 :])
+        below = self._below.get(number)
+        if below is None:
+            below = self._below[number] = MergedView(self._tables[number + 1 :])
         target = below.lookup(path)
         if target is None:
             raise PathNotFound(

@@ -101,8 +101,9 @@ class PortableBackend:
 
         def seal(tar: BinaryIO) -> LayerSummary:
             with BlockPump(tar) as pump:
-                confirm = lambda size: TarFacts(size, str(pump.diff_id), str(pump.diff_id), True)  # noqa: E731
-                return self.import_tar(ImportRequest(layer_id, chain, pump, confirm, files))
+                return self.import_tar(
+                    ImportRequest(layer_id, chain, pump, lambda size: _own_tar(pump), files)
+                )
 
         with full_disk_told(self._root):
             return SealedWriter(seal, Staging(self._tmp, layer_id))
@@ -181,13 +182,14 @@ class PortableBackend:
                 fresh, is_base=not len(chain), report=lambda finding: None, lenient_names=True
             )
             try:
-                with BlockPump(pack, compression=Compression.NONE) as pump:
-                    index_tar(pump, builder, lambda target: self._find(chain, target))
+                with (
+                    BlockPump(pack, compression=Compression.NONE) as pump,
+                    closing(_Parents(self, chain)) as parents,
+                ):
+                    index_tar(pump, builder, parents.find)
                     while pump.read():
                         pass
-                    builder.commit(
-                        _facts(TarFacts(pump.size, str(pump.diff_id), str(pump.diff_id), True))
-                    )
+                    builder.commit(_facts(_own_tar(pump)))
             finally:
                 builder.close()
             _sync_file(fresh)
@@ -254,9 +256,10 @@ class PortableBackend:
                 )
             ) as builder,
             closing(PackWriter(sealed / PACK, sync=policy.sync, max_size=policy.max_size)) as pack,
+            closing(_Parents(self, request.chain)) as parents,
         ):
             source = PackingSource(request.tar, pack)
-            has_end = index_tar(source, builder, lambda target: self._find(request.chain, target))
+            has_end = index_tar(source, builder, parents.find)
             source.drain()
             facts = request.confirm(pack.size)
             if not (has_end or facts.verified or policy.allow_unterminated):
@@ -293,17 +296,38 @@ class PortableBackend:
             else:
                 staging.publish(target, sync=sync)
 
-    def _find(self, chain: Chain, path: str) -> bool | None:
+
+class _Parents:
+    """The parents of a layer that is being made, opened for the first link that leads there."""
+
+    def __init__(self, backend: PortableBackend, chain: Chain) -> None:
+        self._backend = backend
+        self._chain = chain
+        self._view: View | None = None
+
+    def find(self, path: str) -> bool | None:
         """Whether the parents have a file at a path; False for a folder, None for nothing."""
-        if chain.parent is None:
+        if self._chain.parent is None:
             return None
+        if self._view is None:
+            self._view = self._open(self._chain.parent)
+        node = self._view.lookup(path)
+        return None if node is None else node.kind is not EntryKind.DIRECTORY
+
+    def _open(self, parent: str) -> View:
         try:
-            view = self.view(chain.parent, Chain(chain.layer_ids[1:]))
+            return self._backend.view(parent, Chain(self._chain.layer_ids[1:]))
         except LayerNotFound as error:
             raise ParentMissing(f"{error}: it is a parent of what is imported") from error
-        with closing(view):
-            node = view.lookup(path)
-            return None if node is None else node.kind is not EntryKind.DIRECTORY
+
+    def close(self) -> None:
+        if self._view is not None:
+            self._view.close()
+
+
+def _own_tar(pump: BlockPump) -> TarFacts:
+    """What is known of a tar that nobody gave us a digest for, because it is ours and whole."""
+    return TarFacts(pump.size, str(pump.diff_id), str(pump.diff_id), verified=True)
 
 
 def _facts(facts: TarFacts) -> dict[str, object]:
