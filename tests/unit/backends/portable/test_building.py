@@ -44,7 +44,8 @@ def test_hard_link_that_stands_twice_is_a_finding_and_no_crash(tmp_path: Path) -
         _folder(b"Files"),
         _file(b"Files/a"),
         _link(b"Files/l", b"Files/a"),
-        _link(b"Files/L", b"Files/missing"),
+        _folder(b"Files/folder"),
+        _link(b"Files/L", b"Files/folder"),  # which is not looked at: the name is taken
     )
     with open_loose(path, tmpdir=tmp_path, is_base=True) as layer:
         found = [(finding.code, finding.entry) for finding in layer.table.findings()]
