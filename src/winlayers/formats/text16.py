@@ -69,6 +69,11 @@ def utf16_unit_count(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
+def has_lone_surrogate(text: str) -> bool:
+    """Whether a name holds half of a surrogate pair, so that it is no UTF-8."""
+    return not text.isascii() and _LONE.search(text) is not None
+
+
 def wtf8_decode(raw: bytes) -> str:
     """A name from a tar, strictly.
 

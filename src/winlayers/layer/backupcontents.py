@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
-from winlayers.base.fileobj import BLOCK_SIZE, RawReader
+from winlayers.base.fileobj import BLOCK_SIZE, RawReader, read_into
 from winlayers.errors import Malformed, TooLarge
 from winlayers.formats.backupstream import (
     BackupReader,
@@ -227,10 +227,7 @@ class PartReader(RawReader):
         return data
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
+        return read_into(self, buffer)
 
     def _read_extent(self, wanted: int) -> bytes:
         skipped = self._at - self._extent.offset

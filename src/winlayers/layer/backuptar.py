@@ -17,23 +17,21 @@ Source: microsoft/hcsshim pkg/ociwclayer/import.go and export.go; formats.md 1.1
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from winlayers.errors import InvalidArgument, InvalidName, Malformed
 from winlayers.formats.tar import TarHeader, TarReader, TarSource
-from winlayers.formats.text16 import utf16_decode, utf16_encode
+from winlayers.formats.text16 import has_lone_surrogate, utf16_decode, utf16_encode
 from winlayers.layer.backuptarwriter import BackupTarWriter
 from winlayers.layer.entry import Entry, EntryKind, Extent, Part
 from winlayers.layer.findings import Finding
 from winlayers.layer.laws import OPAQUE_TARGET
 from winlayers.layer.names import (
-    FILES,
+    CONTENT_PREFIXES,
     LENIENT_FAULTS,
     MAX_PATH_UNITS,
     ROOT_NAMES,
-    UTILITY_VM,
     WHITEOUT_PREFIX,
     decode_name,
     fault_of_component,
@@ -55,10 +53,7 @@ from winlayers.layer.tarheaders import (
 
 __all__ = ["BackupTarReader", "BackupTarWriter"]
 
-#: Whiteouts and hard links stand below these, and hard links lead there.
-CONTENT_PREFIXES = (f"{FILES}/", f"{UTILITY_VM}/{FILES}/")
 _KNOWN_TYPES = FILE_TYPES | {TYPE_LINK, TYPE_SYMLINK, TYPE_DIRECTORY}
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 # Folders remembered; their names need not be checked again for every file in them.
 _MEMORY = 8192
 
@@ -254,7 +249,7 @@ class BackupTarReader:
     def _stream(self, header: TarHeader, raw: bytes) -> Part:
         """The alternate stream of a header whose name ends in ``:`` and ``raw``."""
         name = decode_name(raw).removesuffix(TYPE_SUFFIX)
-        if not self._exact and _LONE_SURROGATE.search(name):
+        if not self._exact and has_lone_surrogate(name):
             name = utf16_decode(utf16_encode(name, exact=False))
             detail = f"alternate stream is called {name!r} now"
             self._report(Finding("name-replaced", self._path, detail, offset=header.offset))
@@ -304,7 +299,7 @@ class BackupTarReader:
 
     def _check_name(self, name: str, path: str, header: TarHeader) -> None:
         """Refuse or report a component that Windows has trouble with."""
-        if not name.isascii() and _LONE_SURROGATE.search(name):
+        if has_lone_surrogate(name):
             detail = f"{name!r} is no text"
             self._report(Finding("name-surrogate", path, detail, offset=header.offset))
         if is_plain(name, fold(name)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from winlayers.base.fileobj import RawReader
+from winlayers.base.fileobj import RawReader, read_into
 from winlayers.base.progress import Cancel, NullProgress, Progress
 from winlayers.layer.entry import EntryKind, EntryReader, EntryWriter, LayerSummary, Part
 
@@ -81,7 +81,4 @@ class _WatchedReader(RawReader):
         return data
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
+        return read_into(self, buffer)

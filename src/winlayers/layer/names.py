@@ -20,6 +20,8 @@ HIVES = "Hives"
 UTILITY_VM = "UtilityVM"
 #: The only names at the top of a layer.
 ROOT_NAMES = frozenset({FILES, HIVES, UTILITY_VM})
+#: Whiteouts and hard links stand below these, and hard links lead there.
+CONTENT_PREFIXES = (f"{FILES}/", f"{UTILITY_VM}/{FILES}/")
 
 WHITEOUT_PREFIX = ".wh."
 #: OCI's marker for a directory that hides all that lies below it in the parents.

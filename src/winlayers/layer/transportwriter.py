@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from winlayers.base.fileobj import RawReader
+from winlayers.base.fileobj import RawReader, read_into
 from winlayers.errors import IllegalState, InvalidName, Malformed
 from winlayers.formats.filetime import BasicInfo
 from winlayers.formats.reparse import steers_filter_driver, tag_of
@@ -337,10 +337,7 @@ class _KeepingReader(RawReader):
         return data
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
+        return read_into(self, buffer)
 
 
 def info_of(entry: Entry) -> BasicInfo:

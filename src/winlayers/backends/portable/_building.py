@@ -20,9 +20,11 @@ from winlayers.backends.portable import _index
 from winlayers.backends.portable._index import FLAG_MAPPED, sql_text, to_signed
 from winlayers.errors import InvalidName, Malformed
 from winlayers.formats.tar import TarHeader, TarReader, TarSource
+from winlayers.formats.text16 import has_lone_surrogate
 from winlayers.layer.entry import EntryKind
 from winlayers.layer.findings import Finding
 from winlayers.layer.names import (
+    CONTENT_PREFIXES,
     LENIENT_FAULTS,
     OPAQUE_WHITEOUT,
     ROOT_NAMES,
@@ -298,7 +300,7 @@ class IndexBuilder:
 
     def _check_component(self, name: str, path: str, header: TarHeader) -> bool:
         """Whether the entry can be added; reports what is let pass."""
-        if not _is_utf8(name):
+        if has_lone_surrogate(name):
             self._has_surrogates = True
             detail = f"{name!a} holds half of a surrogate pair"
             self._report(Finding("name-surrogate", path, detail, offset=header.offset))
@@ -390,7 +392,7 @@ class IndexBuilder:
     def _add_whiteout(self, head: str, last: str, header: TarHeader) -> None:
         hidden = last[len(WHITEOUT_PREFIX) :]
         path = f"{head}/{hidden}"
-        if not is_changeable(head + "/"):
+        if not f"{head}/".startswith(CONTENT_PREFIXES):
             detail = "only names below Files and UtilityVM/Files can be removed"
             self._breach("whiteout-outside", f"{head}/{last}".lstrip("/"), header, detail)
             return
@@ -420,14 +422,14 @@ class IndexBuilder:
         except InvalidName as error:
             self._breach("link-outside", path, header, f"its target: {error}")
             return
-        if not is_changeable(path) or not is_changeable(target):
+        if not (path.startswith(CONTENT_PREFIXES) and target.startswith(CONTENT_PREFIXES)):
             detail = f"its target {shown!r}, or it itself, is not below Files or UtilityVM/Files"
             self._breach("link-outside", path, header, detail)
             return
         if fold(target) == fold(path):
             self._breach("link-to-self", path, header, "it is its own target")
             return
-        if not _is_utf8(target):
+        if has_lone_surrogate(target):
             self._has_surrogates = True
         self._has_links = True
         row = self._next_row
@@ -460,7 +462,7 @@ class IndexBuilder:
         except InvalidName as error:
             self._breach(error.finding or "name-character", path, header, str(error))
             return True
-        if not _is_utf8(stream):
+        if has_lone_surrogate(stream):
             self._has_surrogates = True
         self._owner_streams += 1
         number = self._owner_streams
@@ -679,17 +681,3 @@ def index_tar(
 
 #: Breaches after which not even a tolerant reading can place the entry.
 _NEVER_KEPT = frozenset({"name-nul", "name-traversal", "name-encoding", "name-too-long"})
-
-
-def is_changeable(path: str) -> bool:
-    """Whether a path is where a layer may remove and link: below Files or UtilityVM/Files."""
-    return path.startswith(("Files/", "UtilityVM/Files/"))
-
-
-def _is_utf8(text: str) -> bool:
-    """Whether a name has no lone surrogate."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -154,13 +154,6 @@ class SealedTable:
         ):
             yield Finding(code, entry, detail, self._layer_id, offset)
 
-    def rows_in_tar_order(self) -> Iterator[tuple[Node, int, int]]:
-        """Every row with the row of its folder and the offset of its header, whiteouts included."""
-        for *columns, parent, header in self._db.execute(
-            f"SELECT {_COLUMNS}, parent, header FROM entries ORDER BY id"  # noqa: S608
-        ):
-            yield _node(columns), parent, header
-
     def close(self) -> None:
         self._db.close()
         if self._pack >= 0:
