@@ -56,7 +56,7 @@ def parse_records(body: bytes) -> dict[bytes, bytes]:
         ``GNU.sparse.numbytes`` are not there themselves but joined by commas in ``GNU.sparse.map``.
     Raises:
         Malformed: a record that does not fit its length, has no key or holds a NUL where none may be.
-    Source: formats.md 1.5a.
+    Source: golang/go src/archive/tar.
     """
     records = parse_plain_records(body)
     return _parse_strictly(body) if records is None else records
@@ -196,7 +196,7 @@ def parse_pax_time(text: bytes) -> int:
         Nanoseconds since 1970, exact; digits of the fraction after the ninth do not count.
     Raises:
         Malformed: not a number, or seconds outside 64 bits.
-    Source: formats.md 1.4.
+    Source: golang/go src/archive/tar.
     """
     seconds, _, fraction = text.partition(b".")
     if seconds.isdigit() and fraction.isdigit() and len(seconds) < 19 and len(fraction) < 10:
@@ -213,7 +213,7 @@ def format_pax_time(ns: int) -> bytes:
 
     Args:
         ns: nanoseconds since 1970; may be negative.
-    Source: formats.md 1.4.
+    Source: golang/go src/archive/tar.
     """
     seconds, part = divmod(abs(ns), _GIGA)
     sign = b"-" if ns < 0 else b""

@@ -268,7 +268,7 @@ def parse_block(block: bytes) -> Block:
         block: 512 bytes, not all of them zero.
     Raises:
         Malformed: wrong checksum, or a bad number in a field that this kind has; carries no offset.
-    Source: formats.md 1.5a.
+    Source: golang/go src/archive/tar.
     """
     if not has_right_checksum(block):
         raise malformed("wrong checksum")

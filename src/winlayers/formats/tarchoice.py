@@ -3,7 +3,7 @@
 Each field of a header rules out the formats that cannot say it; of those left, and wanted, the plainest
 is taken. This module knows what fits into fields, but makes no bytes.
 
-Source: formats.md 1.5, after Go's archive/tar, checked against the vectors gotar_write.
+Source: golang/go src/archive/tar, checked against the vectors gotar_write.
 """
 
 from __future__ import annotations

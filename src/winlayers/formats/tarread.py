@@ -5,7 +5,7 @@ and refuses what that refuses, so that two tools never see different entries in 
 blocks of the source as they come, never copies a body that nobody asked for, and needs no more memory
 than one such block and one header. This module knows no names and no files.
 
-Source: formats.md 1.5a; checked against the vectors gotar_read.
+Source: golang/go src/archive/tar; checked against the vectors gotar_read.
 """
 
 from __future__ import annotations

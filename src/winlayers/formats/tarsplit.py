@@ -55,7 +55,7 @@ def split_tar(source: BinaryIO | TarSource) -> Iterator[bytes]:
         Malformed: the tar is, or has two entries of the same name; what was framed is of no use then.
         TooLarge: more than 64 MiB stand between two bodies.
         UnknownFeature: a sparse entry, whose body cannot be given back from an unpacked file.
-    Source: formats.md 6.6.
+    Source: vbatts/tar-split tar/asm and tar/storage.
     """
     for position, line in enumerate(_split(source)):
         yield b'{%b,"position":%d}\n' % (line, position)
@@ -188,7 +188,7 @@ def assemble_tar(packed: BinaryIO, get_file: Callable[[bytes], BinaryIO]) -> Ite
     Raises:
         Malformed: a line that is not as it should be; carries the offset in ``packed``.
         DigestMismatch: a body is not what it was.
-    Source: formats.md 6.6.
+    Source: vbatts/tar-split tar/asm and tar/storage.
     """
     for line in _read_lines(packed):
         if line.name is None:

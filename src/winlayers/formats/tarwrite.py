@@ -4,7 +4,7 @@ The same headers and bodies must give the same digest as the tool that was used 
 format, the order of records and each byte of each block follow that. What no format can say is refused.
 This module knows no names and no files.
 
-Source: formats.md 1.5; checked against the vectors gotar_write.
+Source: golang/go src/archive/tar; checked against the vectors gotar_write.
 """
 
 from __future__ import annotations

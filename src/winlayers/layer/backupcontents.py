@@ -4,8 +4,7 @@ Windows gives the parts of a file in an order of its own, and metadata may come 
 stream is first gone through as a whole: metadata is kept, content only marked by its place. This module
 knows entries and backup streams, no tars and no files on disk.
 
-Source: WIN32_STREAM_ID in the Win32 reference; sparse forms as in microsoft/go-winio backuptar/tar.go;
-formats.md 2.1 to 2.3.
+Source: WIN32_STREAM_ID in the Win32 reference; sparse forms as in microsoft/go-winio backuptar/tar.go.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ the source can seek, because the original reads such sources twice:
 knows no files on disk and no order of entries.
 
 Source: microsoft/go-winio backuptar/tar.go (WriteTarFileFromBackupStream, WriteBackupStreamFromTarFile);
-formats.md 1.3, 1.6 and 1.12; checked against the vectors backup_to_tar and tar_to_backup.
+checked against the vectors backup_to_tar and tar_to_backup.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ The reader checks what one entry tells: its names, where whiteouts and links may
 needs all names (each once, folders first, link targets) is for whoever keeps them. Neither side knows
 where the bytes come from or go to, and both work in one pass.
 
-Source: microsoft/hcsshim pkg/ociwclayer/import.go and export.go; formats.md 1.1, 1.2, 1.6, 1.7 and 1.12.
+Source: microsoft/hcsshim pkg/ociwclayer/import.go and export.go.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 This module knows what follows what in the tar of one entry: its header, its data, its alternate streams.
 It refuses to know headers from within, and the order of entries.
 
-Source: microsoft/hcsshim pkg/ociwclayer/export.go, microsoft/go-winio backuptar/tar.go; formats.md 1.12.
+Source: microsoft/hcsshim pkg/ociwclayer/export.go, microsoft/go-winio backuptar/tar.go.
 """
 
 from __future__ import annotations

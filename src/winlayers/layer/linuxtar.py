@@ -58,7 +58,7 @@ def linux_to_windows(
         now_ns: time of the two folders that are put first, in nanoseconds since 1970.
     Raises:
         Malformed: the tar is, or a header cannot be written as PAX.
-    Source: formats.md 8.5.
+    Source: moby/buildkit util/winlayers.
     """
     writer = TarWriter(target)
     for name in (b"Hives", b"Files"):
@@ -85,7 +85,7 @@ def windows_to_linux(source: BinaryIO | TarSource, target: BinaryIO | TarTarget)
         target: takes the plain tar; left open. What was written before an error stays.
     Raises:
         Malformed: the tar is, or a header cannot be written in the format it was read in.
-    Source: formats.md 8.5.
+    Source: moby/buildkit util/winlayers.
     """
     writer = TarWriter(target)
     reader = TarReader(source)

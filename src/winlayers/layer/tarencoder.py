@@ -6,7 +6,7 @@ reads past, and only where something would be lost. This module knows single hea
 no sequences.
 
 Source: microsoft/go-winio backuptar/tar.go (BasicInfoHeader, WriteTarFileFromBackupStream), checked
-against the vectors backup_to_tar; formats.md 1.3 and 1.12.
+against the vectors backup_to_tar.
 """
 
 from __future__ import annotations

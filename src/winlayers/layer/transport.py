@@ -17,7 +17,7 @@ the folder that they are in. Only the folder itself knows where it is; what its 
 ``TransportHost``.
 
 Source: microsoft/hcsshim internal/wclayer/legacy.go (legacyLayerReader), checked against the vectors
-legacy_layer and whole_layer; formats.md 2.7.
+legacy_layer and whole_layer.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ list of removals, of hard links to be made, and of folders whose times must be s
 never goes through Windows, so it is written where it stays.
 
 Source: microsoft/hcsshim internal/wclayer/legacy.go (legacyLayerWriter) and pkg/ociwclayer/import.go,
-checked against the vectors legacy_layer and whole_layer; formats.md 1.7, 1.8 and 2.7.
+checked against the vectors legacy_layer and whole_layer.
 """
 
 from __future__ import annotations

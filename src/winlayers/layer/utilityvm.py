@@ -9,7 +9,7 @@ Real copies are needed for folders, links, and the files that Windows itself cha
 
 This module knows folders on disk only, no entries.
 
-Source: microsoft/hcsshim internal/wclayer/legacy.go (cloneTree); formats.md 1.8.
+Source: microsoft/hcsshim internal/wclayer/legacy.go (cloneTree).
 """
 
 from __future__ import annotations
