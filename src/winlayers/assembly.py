@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from winlayers.backends.portable.backend import PortableBackend
 from winlayers.config import Config
+from winlayers.driver.child import Child, start_child
 from winlayers.driver.driver import Driver
 from winlayers.driver.importing import ChildImporter, Importer, InlineImporter
 from winlayers.errors import InvalidArgument
@@ -11,11 +14,12 @@ from winlayers.errors import InvalidArgument
 BACKENDS = ("auto", "portable")
 
 
-def open_driver(config: Config) -> Driver:
+def open_driver(config: Config, *, start_child: Callable[[], Child] = start_child) -> Driver:
     """The driver over the store that a configuration names, recovered from any crash.
 
     Args:
         config: where and how.
+        start_child: starts the process that an import runs in, where one is wanted.
     Returns:
         The driver. What crashed imports and removals left is gone.
     Raises:
@@ -29,7 +33,7 @@ def open_driver(config: Config) -> Driver:
     backend = PortableBackend(config.root, tmpdir=config.tmpdir)
     importer: Importer = InlineImporter(backend)
     if config.reexec:
-        importer = ChildImporter(config.root, config.tmpdir)
+        importer = ChildImporter(config.root, config.tmpdir, start_child)
     driver = Driver(config.root, backend, importer, config.options)
     driver.cleanup()
     return driver

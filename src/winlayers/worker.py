@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from winlayers.backends.contract import ImportPolicy, ImportRequest, TarFacts
 from winlayers.backends.portable.backend import PortableBackend
@@ -47,6 +47,13 @@ def main() -> int:
     return 0
 
 
+def run() -> NoReturn:
+    """Run this process, and end it at once: taking Python apart would only keep the parent waiting."""
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def _request(request: dict[str, Any], source: wire.FrameReader) -> ImportRequest:
     def confirm(size: int) -> TarFacts:
         facts = TarFacts(**source.read_message())
@@ -71,4 +78,4 @@ def _say(answer: Finding | LayerSummary | BaseException) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

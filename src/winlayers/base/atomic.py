@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import sys
 import time
 from collections.abc import Callable
@@ -36,7 +35,7 @@ def write_file(path: Path, data: bytes, mode: int = 0o600, *, sync: bool = True)
     Raises:
         OSError: it cannot be written; the old file, or none, is still there.
     """
-    staged = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    staged = path.with_name(f".{os.urandom(8).hex()}.tmp")
     try:
         _write_new(staged, data, mode, sync=sync)
         _patiently(lambda: os.replace(staged, path))

@@ -10,7 +10,8 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ from winlayers.errors import LayerNotFound
 if TYPE_CHECKING:
     from winlayers.cli.failures import Failure
     from winlayers.config import Config
+    from winlayers.driver.child import ReadyChild
     from winlayers.driver.driver import Driver
     from winlayers.layer.findings import Finding
 
@@ -60,6 +62,7 @@ class Session:
     is_json: bool = False
     is_running: bool = False
     cancel: Cancel = field(default_factory=Cancel)
+    _writer: ReadyChild | None = None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Session:
@@ -114,14 +117,33 @@ class Session:
             self.home,
             tmpdir=None if self.tmpdir is None else self.tmpdir.absolute() / STAGING,
             backend=self.backend,
-            reexec=not self.environ.get("DOCKER_WINDOWSFILTER_NOREEXEC"),
+            reexec=self._reexec,
         )
+
+    @property
+    def _reexec(self) -> bool:
+        """Whether imports run in a process of their own."""
+        return not self.environ.get("DOCKER_WINDOWSFILTER_NOREEXEC")
+
+    @contextmanager
+    def start_writer_ahead(self) -> Iterator[None]:
+        """Have a write-layer process get ready for the first import in the ``with`` block."""
+        if not self._reexec:
+            yield
+            return
+        from winlayers.driver.child import ReadyChild
+
+        with ReadyChild() as self._writer:
+            yield
 
     def open_driver(self) -> Driver:
         """The driver over the store, which is made if it is not there."""
         from winlayers.assembly import open_driver
 
-        return open_driver(self.config())
+        writer = self._writer
+        if writer is None:
+            return open_driver(self.config())
+        return open_driver(self.config(), start_child=writer.take)
 
     @property
     def has_store(self) -> bool:

@@ -9,9 +9,6 @@ Source: moby/moby daemon/graphdriver/windows/windows.go (importLayer, writeLayer
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +22,7 @@ from winlayers.base.digest import Digest
 from winlayers.base.progress import Cancel, NullProgress, Progress
 from winlayers.base.splicing import PipeSender
 from winlayers.driver import wire
+from winlayers.driver.child import Child, start_child
 from winlayers.errors import DigestMismatch, RemoteFailure
 from winlayers.layer.chain import Chain
 from winlayers.layer.entry import LayerSummary
@@ -93,20 +91,21 @@ class ChildImporter:
     Args:
         home: root of the store, told to the child.
         tmpdir: where the child stages, or None for its default.
+        start: starts a child.
     """
 
-    def __init__(self, home: Path, tmpdir: Path | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        tmpdir: Path | None = None,
+        start: Callable[[], Child] = start_child,
+    ) -> None:
         self._home = home
         self._tmpdir = tmpdir
+        self._start = start
 
     def __call__(self, job: ImportJob) -> LayerSummary:
-        child = subprocess.Popen(
-            _command(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-        )
+        child = self._start()
         with _Answers(child, job.report) as answers, _pump(job) as pump:
             assert child.stdin is not None
             try:
@@ -160,7 +159,7 @@ def _noticing_its_end() -> Iterator[None]:
 class _Answers:
     """Collects what a child says while it is being talked to, and ends it."""
 
-    def __init__(self, child: subprocess.Popen[bytes], report: Callable[[Finding], None]) -> None:
+    def __init__(self, child: Child, report: Callable[[Finding], None]) -> None:
         self._child = child
         self._report = report
         self._summary: LayerSummary | None = None
@@ -260,10 +259,3 @@ def _verified(job: ImportJob, pump: BlockPump) -> TarFacts:
             raise DigestMismatch(what, expected=str(wanted), actual=str(actual))
     is_verified = job.digest is not None or job.diff_id is not None
     return TarFacts(pump.size, str(pump.diff_id), str(pump.digest), is_verified)
-
-
-def _command() -> list[str]:
-    """The child: this Python, looking for modules where this process does."""
-    code = "import sys, json; sys.path[:] = json.loads(sys.argv.pop()); "
-    code += "from winlayers.worker import main; sys.exit(main())"
-    return [sys.executable, "-c", code, json.dumps([path or "." for path in sys.path])]

@@ -17,7 +17,6 @@ Source: GUID in the Win32 reference; RFC 9562 5.5 (version 5).
 
 from __future__ import annotations
 
-import hashlib
 import re
 import uuid
 from collections.abc import Mapping
@@ -74,7 +73,7 @@ def named_guid(namespace: uuid.UUID, name: bytes) -> uuid.UUID:
         name: any bytes.
     Source: RFC 9562 5.5.
     """
-    digest = hashlib.sha1(namespace.bytes + name, usedforsecurity=False).digest()
+    digest = _sha1(namespace.bytes + name)
     return uuid.UUID(bytes=digest[:GUID_SIZE], version=5)
 
 
@@ -83,7 +82,7 @@ def legacy_guid(name: str) -> uuid.UUID:
 
     It has no version and no namespace, so it differs from ``named_guid``.
     """
-    digest = hashlib.sha1(wtf8_encode(name), usedforsecurity=False).digest()
+    digest = _sha1(wtf8_encode(name))
     return uuid.UUID(bytes_le=digest[:GUID_SIZE])
 
 
@@ -100,3 +99,10 @@ def layer_guid(name: str, known: Mapping[str, uuid.UUID] | None = None) -> uuid.
     if known is not None and lowered in known:
         return known[lowered]
     return named_guid(LAYER_NAMESPACE, wtf8_encode(lowered))
+
+
+def _sha1(data: bytes) -> bytes:
+    # Not at the top: it loads a library that who only reads GUIDs does not need, and that takes 6 ms.
+    import hashlib
+
+    return hashlib.sha1(data, usedforsecurity=False).digest()

@@ -1,7 +1,7 @@
-"""Staging of imports, and the removal of what a crash left of it.
+"""Staging of imports and of looks into bare tars, and the removal of what a crash left of it.
 
-    TMP/<layer id>.<16 hex digits>        what is being made
-    TMP/<layer id>.<16 hex digits>.lock   held by the process that makes it
+    TMP/<name>.<16 hex digits>        what is being made: the name is the id of a layer, or winlayers-look
+    TMP/<name>.<16 hex digits>.lock   held by the process that makes it
 
 The system drops the lock when its process ends, so a staging folder whose lock is free is left over.
 Whatever else lies in TMP is not ours, and is left alone: it may be a folder that others use too.
@@ -12,8 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
-import shutil
+import sys
 from pathlib import Path
 from typing import Self
 
@@ -22,7 +21,7 @@ from winlayers.base.locking import FileLock
 from winlayers.errors import AlreadyExists, LayerExists, StoreLocked
 
 _LOCK_SUFFIX = ".lock"
-_STAGED = re.compile(r"(.+\.[0-9a-f]{16})(?:\.lock)?")
+_STAGED = re.compile(r"((.+)\.[0-9a-f]{16})(?:\.lock)?")
 # Somebody else took something away, or put something there, while we removed it.
 _MEANWHILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST})
 _REMOVE_ATTEMPTS = 100
@@ -37,7 +36,7 @@ class Staging:
     """
 
     def __init__(self, tmp: Path, name: str) -> None:
-        self.path = tmp / f"{name}.{secrets.token_hex(8)}"
+        self.path = tmp / f"{name}.{os.urandom(8).hex()}"
         self._lock = _lock_of(self.path)
 
     def __enter__(self) -> Self:
@@ -75,16 +74,23 @@ class Staging:
         self._lock.release()
 
 
-def remove_leftovers(tmp: Path) -> list[str]:
+def remove_leftovers(tmp: Path, name: str | None = None) -> list[str]:
     """Remove what no living process is making any more.
 
     Args:
         tmp: the folder for all staging.
+        name: only what this user made under this name, where others use the folder too; None for
+            all that is staged there.
     Returns:
         Names of the folders removed.
     """
-    found = {match[1] for name in os.listdir(tmp) if (match := _STAGED.fullmatch(name))}
-    return [name for name in sorted(found) if _remove_unlocked(tmp / name)]
+    found = {
+        match[1]
+        for shown in os.listdir(tmp)
+        if (match := _STAGED.fullmatch(shown))
+        and (name is None or (match[2] == name and _is_own(tmp / shown)))
+    }
+    return [folder for folder in sorted(found) if _remove_unlocked(tmp / folder)]
 
 
 def remove_tree(path: Path) -> None:
@@ -95,6 +101,8 @@ def remove_tree(path: Path) -> None:
     Raises:
         OSError: something cannot be removed.
     """
+    import shutil  # not at the top: what it brings along takes 3 ms, and an import rarely needs it
+
     for attempt in range(1, _REMOVE_ATTEMPTS + 1):
         try:
             if path.is_dir() and not path.is_symlink():
@@ -109,6 +117,16 @@ def remove_tree(path: Path) -> None:
 
 def _lock_of(folder: Path) -> FileLock:
     return FileLock(folder.with_name(folder.name + _LOCK_SUFFIX))
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a path is this user's; where there are no such users, each has temporary folders of his own."""
+    if sys.platform == "win32":
+        return True
+    try:
+        return path.lstat().st_uid == os.geteuid()
+    except FileNotFoundError:  # removed meanwhile
+        return False
 
 
 def _remove_unlocked(folder: Path) -> bool:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from winlayers.backends.contract import ImportRequest, TarFacts, Usage
 from winlayers.backends.portable import _index
@@ -27,10 +27,7 @@ from winlayers.backends.portable._pack import PackingSource, PackWriter
 from winlayers.backends.portable._recover import Staging, remove_leftovers, remove_tree
 from winlayers.backends.portable._space import full_disk_told
 from winlayers.backends.portable._tree import SealedTable
-from winlayers.backends.portable._writing import SealedWriter
 from winlayers.base.atomic import publish, sync_directory, sync_file, write_file
-from winlayers.base.blocks import BlockPump
-from winlayers.base.compression import Compression
 from winlayers.base.locking import FileLock
 from winlayers.errors import (
     InvalidArgument,
@@ -40,11 +37,13 @@ from winlayers.errors import (
     ParentMissing,
     StoreCorrupt,
 )
-from winlayers.layer.backuptar import BackupTarReader
 from winlayers.layer.chain import Chain
 from winlayers.layer.entry import EntryKind, EntryReader, EntryWriter, LayerSummary
 from winlayers.layer.merge import MergedView
 from winlayers.layer.view import View
+
+if TYPE_CHECKING:
+    from winlayers.base.blocks import BlockPump
 
 LAYERS = "windowsfilter"
 SEALED = "sealed"
@@ -97,6 +96,9 @@ class PortableBackend:
         remove_tree(self._layers / layer_id)
 
     def writer(self, layer_id: str, chain: Chain, files: Mapping[str, bytes]) -> EntryWriter:
+        from winlayers.backends.portable._writing import SealedWriter
+        from winlayers.base.blocks import BlockPump
+
         self._check_absent(layer_id)
 
         def seal(tar: BinaryIO) -> LayerSummary:
@@ -140,6 +142,8 @@ class PortableBackend:
             return open(self._sealed(layer_id) / PACK, "rb", buffering=0)
 
     def reader(self, layer_id: str, chain: Chain) -> EntryReader:
+        from winlayers.layer.backuptar import BackupTarReader
+
         return BackupTarReader(self.export_tar(layer_id, chain), base=not len(chain))
 
     def table(self, layer_id: str) -> SealedTable:
@@ -171,6 +175,9 @@ class PortableBackend:
             LayerNotFound: there is no pack.
             Malformed: the pack is no layer any more.
         """
+        from winlayers.base.blocks import BlockPump
+        from winlayers.base.compression import Compression
+
         sealed = self._sealed(layer_id)
         with (
             full_disk_told(self._root),

@@ -8,21 +8,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from winlayers.backends.contract import ImportPolicy
-from winlayers.base.digest import Digest
-from winlayers.base.units import ram_in_bytes
-from winlayers.cli.checklines import finding_json
 from winlayers.cli.options import command, json_option, pass_session
-from winlayers.cli.progress import shown
 from winlayers.cli.session import Session
 from winlayers.cli.target import complete_target, resolve_layer
 from winlayers.errors import InvalidArgument
-from winlayers.layer.entry import LayerSummary
-from winlayers.layer.findings import Finding
+
+if TYPE_CHECKING:
+    from winlayers.layer.entry import LayerSummary
+    from winlayers.layer.findings import Finding
 
 
 @command(
@@ -75,29 +72,37 @@ def run(
 
     FILE is standard input by default, or for -. Prints the diff ID: the digest of the uncompressed tar.
     """
-    policy = ImportPolicy(lenient, allow_unterminated, _limit(max_size), not no_sync)
-    wanted_digest = None if digest is None else Digest.parse(digest)
-    wanted_diff_id = None if diff_id is None else Digest.parse(diff_id)
-    findings: list[Finding] = []
-    with _opened(file) as (source, size):
-        driver = session.open_driver()
-        resolved_parent = resolve_layer(session, driver, parent) if parent else ""
-        with shown(session.progress, f"importing {layer_id}", size) as progress:
-            summary = driver.import_layer(
-                layer_id,
-                resolved_parent,
-                source,
-                digest=wanted_digest,
-                diff_id=wanted_diff_id,
-                policy=policy,
-                progress=progress,
-                cancel=session.cancel,
-                report=findings.append,
-            )
+    with session.start_writer_ahead():
+        # Imported only now, so that the write-layer process gets ready at the same time.
+        from winlayers.backends.contract import ImportPolicy
+        from winlayers.base.digest import Digest
+        from winlayers.cli.progress import shown
+
+        policy = ImportPolicy(lenient, allow_unterminated, _limit(max_size), not no_sync)
+        wanted_digest = None if digest is None else Digest.parse(digest)
+        wanted_diff_id = None if diff_id is None else Digest.parse(diff_id)
+        findings: list[Finding] = []
+        with _opened(file) as (source, size):
+            driver = session.open_driver()
+            resolved_parent = resolve_layer(session, driver, parent) if parent else ""
+            with shown(session.progress, f"importing {layer_id}", size) as progress:
+                summary = driver.import_layer(
+                    layer_id,
+                    resolved_parent,
+                    source,
+                    digest=wanted_digest,
+                    diff_id=wanted_diff_id,
+                    policy=policy,
+                    progress=progress,
+                    cancel=session.cancel,
+                    report=findings.append,
+                )
     _print(session, layer_id, resolved_parent, summary, findings)
 
 
 def _limit(text: str | None) -> int | None:
+    from winlayers.base.units import ram_in_bytes
+
     limit = None if text is None else ram_in_bytes(text)
     if limit is not None and limit <= 0:
         raise InvalidArgument(f"--max-size {text} is no size that a layer can have")
@@ -127,6 +132,8 @@ def _size_of(descriptor: int) -> int | None:
 def _print(
     session: Session, layer_id: str, parent: str, summary: LayerSummary, findings: list[Finding]
 ) -> None:
+    from winlayers.cli.checklines import finding_json
+
     if not session.is_json:
         session.report_findings(findings)
         session.out.line(summary.diff_id)
