@@ -30,6 +30,7 @@ from tests.support.builders import (
 from winlayers.assembly import open_driver
 from winlayers.backends.memory import MemoryReader
 from winlayers.backends.portable.backend import PortableBackend
+from winlayers.backends.portable.loose import open_loose
 from winlayers.base.digest import Digest
 from winlayers.base.fileobj import RawReader
 from winlayers.config import Config
@@ -123,6 +124,17 @@ def write_new(root: Path) -> None:
 def rebuild_new(root: Path) -> None:
     """Make the index again."""
     PortableBackend(root).rebuild_index("new", Chain(("parent", "base")))
+
+
+def save_tar(root: Path) -> None:
+    """Put a tar beside the store."""
+    root.with_name("loose.tar.gz").write_bytes(GZIPPED)
+
+
+def look_at_tar(root: Path) -> None:
+    """Open that tar, with its index where the store stages."""
+    with open_loose(root.with_name("loose.tar.gz"), tmpdir=root / "tmp") as loose:
+        assert content_at(loose.view, "Files/Program/file9.dll") == bytes([9]) * 6300
 
 
 def create_new(root: Path) -> None:

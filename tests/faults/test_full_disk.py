@@ -38,6 +38,7 @@ SWEEPS = {
     "create": ((), scenes.create_new, ["absent", "created"]),
     "fill": ((scenes.create_new,), scenes.fill_new, ["created", "whole"]),
     "write": ((), scenes.write_new, ["absent", "whole"]),
+    "look at a tar": ((scenes.save_tar,), scenes.look_at_tar, ["absent"]),
     "rebuild": ((scenes.import_new,), scenes.rebuild_new, ["whole"]),
     "hold": ((scenes.import_new,), scenes.hold_new, ["whole"]),
 }

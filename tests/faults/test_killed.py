@@ -35,6 +35,7 @@ SWEEPS = {
     "create": ((), scenes.create_new, ["absent", "created"], 25),
     "fill": ((scenes.create_new,), scenes.fill_new, ["created", "whole"], 40),
     "write": ((), scenes.write_new, ["absent", "whole"], 40),
+    "look at a tar": ((scenes.save_tar,), scenes.look_at_tar, ["absent"], 20),
     "remove": ((scenes.import_new,), scenes.remove_new, ["whole", "absent"], 20),
     "rebuild": ((scenes.import_new,), scenes.rebuild_new, ["whole"], 15),
     "hold": ((scenes.import_new,), scenes.hold_new, ["whole"], 40),

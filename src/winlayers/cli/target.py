@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -168,23 +166,11 @@ def _open_tar(session: Session, transport: str, rest: str) -> Target:
 
     path = Path(rest)
     size = path.stat().st_size  # says so at once where there is no such file
-    folder = _work_folder(session)
-    try:
-        tmpdir = folder.__enter__()
-    except OSError as error:
-        error.add_note("The index of a bare tar is made there; --tmpdir names another folder.")
-        raise
-    try:
+    tmpdir = session.config().tmpdir or session.home / "tmp"
+    with _telling_of_tmpdir(tmpdir):
+        tmpdir.mkdir(parents=True, exist_ok=True)
         with shown(session.progress, f"reading {path.name}", size) as progress:
             layer = open_loose(path, tmpdir=tmpdir, progress=progress)
-    except BaseException:
-        folder.__exit__(None, None, None)
-        raise
-
-    def close() -> None:
-        layer.close()
-        folder.__exit__(None, None, None)
-
     return Target(
         f"{transport}:{rest}",
         layer.view,
@@ -192,29 +178,20 @@ def _open_tar(session: Session, transport: str, rest: str) -> Target:
         (),
         None,
         lambda: list(layer.table.findings()),
-        close,
+        layer.close,
     )
 
 
 @contextmanager
-def _work_folder(session: Session) -> Iterator[Path]:
-    """A folder for the index of a bare tar, below the folders that we may write to.
-
-    A lock beside it, as imports have one, tells other processes that it is in use; what a crash leaves
-    is removed when a store is opened.
-    """
-    from winlayers.base.locking import FileLock
-
-    above = session.config().tmpdir or session.home / "tmp"
-    above.mkdir(parents=True, exist_ok=True)
-    folder = above / f"look.{secrets.token_hex(8)}"
-    with FileLock(folder.with_name(folder.name + ".lock")) as lock:
-        try:
-            folder.mkdir(mode=0o700)
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            lock.path.unlink(missing_ok=True)
+def _telling_of_tmpdir(tmpdir: Path) -> Iterator[None]:
+    """Say with an error of the folder for the index how another one is named."""
+    try:
+        yield
+    except OSError as error:
+        place = Path(os.fsdecode(error.filename or ""))
+        if tmpdir in (place, *place.parents) or place in tmpdir.parents:
+            error.add_note("The index of a bare tar is made there; --tmpdir names another folder.")
+        raise
 
 
 def _open_store(session: Session, transport: str, rest: str) -> Target:

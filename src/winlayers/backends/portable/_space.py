@@ -17,11 +17,12 @@ _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
 @contextmanager
-def full_disk_told(folder: Path) -> Iterator[None]:
+def full_disk_told(folder: Path, option: str = "--root") -> Iterator[None]:
     """Make one error of all that mean a full disk.
 
     Args:
         folder: a folder on that disk, named in the message.
+        option: what names another folder.
     Raises:
         NoSpace: from the ``with`` block, in place of an error of the system or of SQLite.
     """
@@ -31,7 +32,7 @@ def full_disk_told(folder: Path) -> Iterator[None]:
         if not is_full(error):
             raise
         raise NoSpace(
-            f"the disk of {folder} is full; free some space, or choose another --root"
+            f"the disk of {folder} is full; free some space, or choose another {option}"
         ) from error
 
 

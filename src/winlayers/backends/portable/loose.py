@@ -2,24 +2,28 @@
 
 An index is made in a temporary folder, tolerantly: what an import would refuse becomes a finding, and the
 rest can still be listed and read. A tar that is not compressed is read where it is; another is inflated
-beside the index. This module refuses to know stores.
+beside the index. What a crash leaves of it is removed by the next that works in the same folder, be it
+another look or a store. This module refuses to know stores.
 """
 
 from __future__ import annotations
 
-import shutil
+from contextlib import ExitStack
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Self
 
 from winlayers.backends.portable._building import IndexBuilder, index_tar
 from winlayers.backends.portable._pack import PackingSource, PackWriter
+from winlayers.backends.portable._recover import Staging, remove_leftovers
+from winlayers.backends.portable._space import full_disk_told
 from winlayers.backends.portable._tree import SealedTable
 from winlayers.base.blocks import BlockPump
 from winlayers.base.compression import Compression, detect
 from winlayers.base.progress import Progress
 from winlayers.layer.merge import MergedView
 
+# Said in full, because the folder for temporary files may be shared with other programs.
+_STAGED = "winlayers-look"
 _INDEX = "index.db"
 _PACK = "layer.tar"
 
@@ -32,15 +36,15 @@ class LooseLayer:
         view: the same as a view of one layer.
     """
 
-    def __init__(self, table: SealedTable, folder: Path) -> None:
+    def __init__(self, table: SealedTable, staged: ExitStack) -> None:
         self.table = table
         self.view = MergedView([table])
-        self._folder = folder
+        self._staged = staged
 
     def close(self) -> None:
         """Close the files and remove the temporary ones."""
-        self.view.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        with self._staged:
+            self.view.close()
 
     def __enter__(self) -> Self:
         return self
@@ -60,17 +64,20 @@ def open_loose(
 
     Args:
         path: the file.
-        tmpdir: where the temporary files go; the system's temporary folder by default.
+        tmpdir: where the temporary files go, a folder that is there; the system's by default.
         is_base: whiteouts are breaches; a bare tar does not tell whether it has parents.
         progress: told the bytes read.
     Returns:
         The layer; its findings tell what an import would refuse.
     Raises:
         Malformed: it is no tar, or damaged; what comes before the damage is not shown.
-        OSError: it cannot be read.
+        NoSpace: the disk of the temporary files is full.
+        OSError: it cannot be read, or nothing can be made in ``tmpdir``.
     """
-    folder = Path(mkdtemp(prefix="winlayers-", dir=tmpdir))
-    try:
+    tmp = _system_tmp() if tmpdir is None else tmpdir
+    remove_leftovers(tmp, _STAGED)
+    with ExitStack() as stack, full_disk_told(tmp, "--tmpdir"):
+        folder = stack.enter_context(Staging(tmp, _STAGED)).path
         builder = IndexBuilder(
             folder / _INDEX, is_base=is_base, report=lambda finding: None, tolerant=True
         )
@@ -78,10 +85,14 @@ def open_loose(
             pack = _index_file(path, folder, builder, progress)
         finally:
             builder.close()
-        return LooseLayer(SealedTable(f"tar:{path}", folder / _INDEX, pack), folder)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+        table = SealedTable(f"tar:{path}", folder / _INDEX, pack)
+        return LooseLayer(table, stack.pop_all())
+
+
+def _system_tmp() -> Path:
+    from tempfile import gettempdir  # not at the top: the command line always names a folder
+
+    return Path(gettempdir())
 
 
 def _index_file(path: Path, folder: Path, builder: IndexBuilder, progress: Progress | None) -> Path:
