@@ -9,10 +9,37 @@ import functools
 import importlib
 import sys
 import zlib
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from winlayers.errors import MissingExtra
+
+# Module -> package; what is not here comes with Python.
+_PACKAGES = {
+    "isal.isal_zlib": "isal",
+    "zlib_ng.zlib_ng": "zlib-ng",
+    "backports.zstd": "backports.zstd",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A library that does some of the work.
+
+    Attributes:
+        name: of the package, or of the module where it comes with Python.
+        version: of the package, "" where nothing tells; of what is built in where it comes with Python.
+        is_standard: whether it comes with Python.
+    """
+
+    name: str
+    version: str
+    is_standard: bool
+
+    def __str__(self) -> str:
+        whence = "(standard library)" if self.is_standard else ""
+        return " ".join(filter(None, (self.name, self.version, whence)))
 
 
 @functools.cache
@@ -49,6 +76,25 @@ def import_zstd() -> Any:
     except ImportError as error:
         raise MissingExtra("zstd needs a library; install the package backports.zstd") from error
     return zstd
+
+
+def library_of(module: str) -> Library:
+    """What there is to tell of a library that was imported.
+
+    Args:
+        module: its name.
+    """
+    package = _PACKAGES.get(module)
+    if package is None:
+        version = zlib.ZLIB_RUNTIME_VERSION if module == "zlib" else import_zstd().zstd_version
+        return Library(module, version, is_standard=True)
+    from importlib import metadata  # takes 30 ms, and is rarely asked for
+
+    try:
+        version = metadata.version(package)
+    except metadata.PackageNotFoundError:
+        version = ""
+    return Library(package, version, is_standard=False)
 
 
 def _import_optional(name: str) -> ModuleType | None:

@@ -19,12 +19,19 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from winlayers.base._compress import Compressor, GzipWriter, PlainWriter, ZstdWriter
+from winlayers.base._compression_libraries import (
+    Library,
+    deflating_library,
+    import_zstd,
+    library_of,
+)
 from winlayers.base._decompress import Feed, Reader, ZstdReader, gzip_readers
 from winlayers.base.fileobj import RawReader
-from winlayers.errors import InvalidArgument, Malformed
+from winlayers.errors import InvalidArgument, Malformed, MissingExtra
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -44,6 +51,32 @@ class Compression(enum.Enum):
 
 
 _LEVELS = {Compression.GZIP: (6, 9), Compression.ZSTD: (3, 22)}
+
+
+@dataclass(frozen=True, slots=True)
+class Libraries:
+    """The libraries that do the work here.
+
+    Attributes:
+        inflate: reads gzip.
+        deflate: writes gzip of the level that is used where none is asked for.
+        zstd: reads and writes zstd; None where nothing does.
+    """
+
+    inflate: Library
+    deflate: Library
+    zstd: Library | None
+
+
+def libraries() -> Libraries:
+    """Which libraries do the work here."""
+    inflate = next(iter(gzip_readers())).removesuffix(" native")
+    deflate = deflating_library(_LEVELS[Compression.GZIP][0]).__name__
+    try:
+        zstd = library_of(import_zstd().__name__)
+    except MissingExtra:
+        zstd = None
+    return Libraries(library_of(inflate), library_of(deflate), zstd)
 
 
 def detect(head: bytes) -> Compression:

@@ -10,7 +10,8 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, BinaryIO, cast
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pytest
 
@@ -346,6 +347,35 @@ class TestLibraries:
         monkeypatch.setattr(importlib, "import_module", only_zlib)
         assert libraries.inflating_libraries.__wrapped__() == (zlib,)
         assert libraries.deflating_library.__wrapped__(1) is zlib
+
+    def test_libraries_in_use_are_named_as_they_are_chosen(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        in_use = compression.libraries()
+        assert (in_use.inflate.name, in_use.deflate.name) == ("isal", "zlib-ng")
+        assert str(in_use.inflate) == f"isal {metadata.version('isal')}"
+        assert in_use.zstd is not None
+        zlib_alone = {"zlib": _decompress.gzip_readers()["zlib"]}
+        monkeypatch.setattr(compression, "gzip_readers", lambda: zlib_alone)
+        monkeypatch.setattr(compression, "deflating_library", lambda level: zlib)
+        monkeypatch.setattr(compression, "import_zstd", self._no_zstd)
+        in_use = compression.libraries()
+        assert str(in_use.inflate) == f"zlib {zlib.ZLIB_RUNTIME_VERSION} (standard library)"
+        assert in_use.deflate == in_use.inflate
+        assert in_use.zstd is None
+
+    def test_library_without_a_version_is_named_alone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def absent(package: str) -> str:
+            raise metadata.PackageNotFoundError(package)
+
+        monkeypatch.setattr(metadata, "version", absent)
+        assert str(libraries.library_of("zlib_ng.zlib_ng")) == "zlib-ng"
+
+    @staticmethod
+    def _no_zstd() -> Any:
+        raise MissingExtra("zstd needs a library")
 
 
 KINDS = [Compression.NONE, Compression.GZIP, Compression.ZSTD]

@@ -9,6 +9,8 @@ import pytest
 
 from tests.unit.cli.harness import APP, BASE, Shell
 from winlayers.backends.portable.check import STORE_RULES
+from winlayers.base._compression_libraries import Library
+from winlayers.base.compression import Libraries, libraries
 from winlayers.cli.commands import store_info
 
 
@@ -17,6 +19,7 @@ def test_info_counts_layers_and_names_libraries(shared: Shell) -> None:
     assert facts["layers"] == 2
     assert facts["tar_size"] == len(APP) + len(BASE)
     assert {"inflate", "deflate", "zstd", "sha256", "sqlite"} <= set(facts["libraries"])
+    assert facts["libraries"]["zstd"] == str(libraries().zstd)
     lines = shared.run("store", "info").lines
     assert "layers:    2" in lines
     assert f"root:      {shared.root}" in lines
@@ -33,6 +36,18 @@ def test_info_warns_of_slow_digests(shared: Shell, monkeypatch: pytest.MonkeyPat
         line.startswith("warning:   hashlib has no OpenSSL")
         for line in shared.run("store", "info").lines
     )
+
+
+def test_info_warns_of_missing_libraries(shared: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Library("zlib", "1.3", is_standard=True)
+    monkeypatch.setattr(store_info, "libraries", lambda: Libraries(plain, plain, None))
+    facts = shared.run("store", "info", "--json").document
+    assert facts["libraries"]["inflate"] == "zlib 1.3 (standard library)"
+    assert facts["libraries"]["zstd"] == "none"
+    assert [text.partition(";")[0] for text in facts["warnings"]] == [
+        "gzip is read at half the speed",
+        "zstd cannot be read or written",
+    ]
 
 
 def test_info_tells_a_damaged_layer(shell: Shell) -> None:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import sqlite3
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from winlayers._version import __version__
+from winlayers.base.compression import Libraries, libraries
 from winlayers.base.units import human_size
 from winlayers.cli.options import command, json_option, pass_session
 from winlayers.cli.session import Session
 from winlayers.errors import EXIT_PARTIAL, WinlayersError
-
-# Module and package for each need, best first; the standard library's comes last in each case.
-_INFLATE = (("isal.isal_zlib", "isal"), ("zlib_ng.zlib_ng", "zlib-ng"))
-_DEFLATE = (("zlib_ng.zlib_ng", "zlib-ng"),)
-_ZSTD = (("compression.zstd", ""), ("backports.zstd", "backports.zstd"))
 
 
 @command("info", examples=["winlayers store info", "winlayers store info --json | jq .disk_size"])
@@ -31,16 +25,15 @@ def run(session: Session) -> int:
     Sizes are bytes: of files as the layers count them, of the uncompressed tars, and on disk.
     """
     sizes, errors = _sizes(session)
-    libraries = _libraries()
-    warnings = _warnings(libraries)
+    in_use = libraries()
     facts: dict[str, Any] = {
         "version": __version__,
         "root": str(session.home),
         "tmpdir": str(session.config().tmpdir or session.home / "tmp"),
         "backend": "portable" if session.backend == "auto" else session.backend,
         **sizes,
-        "libraries": libraries,
-        "warnings": warnings,
+        "libraries": _versions(in_use),
+        "warnings": list(_warnings(in_use)),
     }
     if session.is_json:
         session.out.document(facts)
@@ -69,46 +62,29 @@ def _sizes(session: Session) -> tuple[dict[str, int], list[WinlayersError]]:
     return sizes, errors
 
 
-def _libraries() -> dict[str, str]:
+def _versions(in_use: Libraries) -> dict[str, str]:
     """What is in use for each need, with its version."""
     return {
         "python": sys.version.split()[0],
-        "inflate": _first_of(_INFLATE) or "zlib (standard library)",
-        "deflate": _first_of(_DEFLATE) or "zlib (standard library)",
-        "zstd": _first_of(_ZSTD) or "none",
+        "inflate": str(in_use.inflate),
+        "deflate": str(in_use.deflate),
+        "zstd": str(in_use.zstd or "none"),
         "sha256": "OpenSSL" if _has_openssl() else "standard library without OpenSSL",
         "sqlite": sqlite3.sqlite_version,
     }
-
-
-def _first_of(candidates: tuple[tuple[str, str], ...]) -> str | None:
-    for module, package in candidates:
-        try:
-            importlib.import_module(module)
-        except ImportError:
-            continue
-        try:
-            return f"{package} {version(package)}" if package else f"{module} (standard library)"
-        except PackageNotFoundError:
-            return package
-    return None
 
 
 def _has_openssl() -> bool:
     return type(hashlib.sha256()).__module__ == "_hashlib"
 
 
-def _warnings(libraries: dict[str, str]) -> list[str]:
-    warnings = []
-    if "without" in libraries["sha256"]:
-        warnings.append(
-            "hashlib has no OpenSSL, so digests take several times as long; use a Python built with it"
-        )
-    if "standard library" in libraries["inflate"]:
-        warnings.append("gzip is read at half the speed; install isal or zlib-ng")
-    if libraries["zstd"] == "none":
-        warnings.append("zstd cannot be read or written; install backports.zstd")
-    return warnings
+def _warnings(in_use: Libraries) -> Iterator[str]:
+    if not _has_openssl():
+        yield "hashlib has no OpenSSL, so digests take several times as long; use a Python built with it"
+    if in_use.inflate.is_standard:
+        yield "gzip is read at half the speed; install isal or zlib-ng"
+    if in_use.zstd is None:
+        yield "zstd cannot be read or written; install backports.zstd"
 
 
 def _lines(facts: dict[str, Any]) -> Iterator[str]:
