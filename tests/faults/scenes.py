@@ -69,7 +69,9 @@ _PATHS -= {"Files/Windows/old.txt"}
 _CHANGE_COUNT = 17
 _KEPT = {"lock", "driver.db", *(f"windowsfilter/{name}/{LAYER_CHAIN}" for name in TARS)}
 _KEPT |= {
-    f"windowsfilter/{name}/sealed/{file}" for name in TARS for file in ("layer.tar", "index.db")
+    f"windowsfilter/{name}/sealed/{file}"
+    for name in TARS
+    for file in ("layer.tar", "index.db", "layer.json")
 }
 
 

@@ -69,8 +69,9 @@ def read_layer_chain(folder: Path) -> Chain:
     except FileNotFoundError:
         return Chain()
     try:
-        value = json.loads(content)
-    except ValueError as error:
+        # A path need not be UTF-8; the id at its end, which alone counts, always is.
+        value = json.loads(content.decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError) as error:
         raise StoreCorrupt(f"{path} is no JSON: {error}") from error
     if value is None:
         return Chain()

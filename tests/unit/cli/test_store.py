@@ -75,6 +75,18 @@ def test_check_repairs_a_damaged_index(shell: Shell) -> None:
     assert shell.run("layer", "export", "base").out == BASE
 
 
+def test_repair_tells_that_a_pack_without_an_index_is_another(shell: Shell) -> None:
+    sealed = shell.root / "windowsfilter" / "base" / "sealed"
+    changed = bytearray(BASE)
+    changed[BASE.index(b"the license")] ^= 1
+    (sealed / "layer.tar").write_bytes(changed)
+    (sealed / "index.db").unlink()
+    result = shell.run("store", "check", "--repair", code=3)
+    assert "pack-digest base" in result.lines[0]
+    assert "so that what is left of it can be read" in result.err
+    assert shell.run("cat", "base", "/License.txt").out != b""
+
+
 def test_check_repairs_several_indexes_parents_first(shell: Shell) -> None:
     for layer_id in ("app", "base"):
         (shell.root / "windowsfilter" / layer_id / "sealed" / "index.db").unlink()

@@ -2,6 +2,7 @@
 
     ROOT/windowsfilter/<id>/sealed/layer.tar   the pack
     ROOT/windowsfilter/<id>/sealed/index.db    the index
+    ROOT/windowsfilter/<id>/sealed/layer.json  what was imported: digests, size, time
     ROOT/windowsfilter/<id>/...                the driver's files, which the backend only publishes
     ROOT/tmp/                                  staging, on the same disk so that a rename publishes
     ROOT/lock                                  taken for the moment of publishing and removing
@@ -14,9 +15,10 @@ folder is called and holds).
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -24,12 +26,14 @@ from winlayers.backends.contract import ImportRequest, TarFacts, Usage
 from winlayers.backends.portable import _index
 from winlayers.backends.portable._building import IndexBuilder, index_tar
 from winlayers.backends.portable._pack import PackingSource, PackWriter
+from winlayers.backends.portable._record import RECORD, Record, read_record, write_record
 from winlayers.backends.portable._recover import Staging, remove_leftovers, remove_tree
 from winlayers.backends.portable._space import full_disk_told
 from winlayers.backends.portable._tree import SealedTable
 from winlayers.base.atomic import publish, sync_directory, sync_file, write_file
 from winlayers.base.locking import FileLock
 from winlayers.errors import (
+    DigestMismatch,
     InvalidArgument,
     LayerExists,
     LayerNotFound,
@@ -168,16 +172,18 @@ class PortableBackend:
     def rebuild_index(self, layer_id: str, chain: Chain) -> None:
         """Make the index of a sealed layer again from its pack, and replace the old one.
 
+        What was imported is told by the record beside the pack or by the old index, whichever fits the
+        pack; by the pack itself only where neither can be read.
+
         Args:
             layer_id: the layer.
             chain: the layers it stands on; links into them are looked up.
         Raises:
             LayerNotFound: there is no pack.
-            Malformed: the pack is no layer any more.
+            Malformed: the pack is no layer any more; the old index stays.
+            DigestMismatch: the pack is not what was imported. The index is made all the same, so that
+                what is left can be read.
         """
-        from winlayers.base.blocks import BlockPump
-        from winlayers.base.compression import Compression
-
         sealed = self._sealed(layer_id)
         with (
             full_disk_told(self._root),
@@ -185,25 +191,55 @@ class PortableBackend:
             open(sealed / PACK, "rb") as pack,
         ):
             fresh = staging.path / INDEX
-            builder = IndexBuilder(
-                fresh, is_base=not len(chain), report=lambda finding: None, lenient_names=True
-            )
-            try:
-                with (
-                    BlockPump(pack, compression=Compression.NONE) as pump,
-                    closing(_Parents(self, chain)) as parents,
-                ):
-                    index_tar(pump, builder, parents.find)
-                    while pump.read():
-                        pass
-                    builder.commit(_facts(_own_tar(pump)))
-            finally:
-                builder.close()
+            diff_id, record = self._index_pack(pack, fresh, chain, self._recorded(sealed))
             _sync_file(fresh)
+            write_record(staging.path, record)
+            os.replace(staging.path / RECORD, sealed / RECORD)
+            sync_directory(sealed)
             os.replace(fresh, sealed / INDEX)
             sync_directory(sealed)
+        if record.diff_id != diff_id:
+            raise DigestMismatch(
+                f"the pack of layer {layer_id}", expected=record.diff_id, actual=diff_id
+            )
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _recorded(self, sealed: Path) -> list[Record]:
+        """What can still be read of what was imported."""
+        found = []
+        with suppress(StoreCorrupt):
+            found.append(read_record(sealed))
+        with (
+            suppress(StoreCorrupt, sqlite3.Error, FileNotFoundError),
+            closing(_index.open_read_only(sealed / INDEX)) as connection,
+        ):
+            found.append(Record.of_facts(_index.read_facts(connection)))
+        return [record for record in found if record is not None]
+
+    def _index_pack(
+        self, pack: BinaryIO, fresh: Path, chain: Chain, recorded: list[Record]
+    ) -> tuple[str, Record]:
+        """Write an index of a pack; its digest now, and the record that fits it best."""
+        from winlayers.base.blocks import BlockPump
+        from winlayers.base.compression import Compression
+
+        builder = IndexBuilder(
+            fresh, is_base=not len(chain), report=lambda finding: None, lenient_names=True
+        )
+        with (
+            closing(builder),
+            BlockPump(pack, compression=Compression.NONE) as pump,
+            closing(_Parents(self, chain)) as parents,
+        ):
+            index_tar(pump, builder, parents.find)
+            while pump.read():
+                pass
+            actual = _record(_own_tar(pump))
+            fitting = [record for record in recorded if record.diff_id == actual.diff_id]
+            record = (fitting or recorded or [actual])[0]
+            builder.commit(record.facts())
+        return actual.diff_id, record
 
     @contextmanager
     def _removal_told(self, layer_id: str) -> Iterator[None]:
@@ -276,8 +312,10 @@ class PortableBackend:
                     offset=pack.size,
                     finding="tar-unterminated",
                 )
-            builder.commit(_facts(facts))
+            record = _record(facts)
+            builder.commit(record.facts())
             pack.finish()
+            write_record(sealed, record, sync=policy.sync)
             if policy.sync:
                 _sync_file(sealed / INDEX)
                 sync_directory(sealed)
@@ -337,13 +375,8 @@ def _own_tar(pump: BlockPump) -> TarFacts:
     return TarFacts(pump.size, str(pump.diff_id), str(pump.diff_id), verified=True)
 
 
-def _facts(facts: TarFacts) -> dict[str, object]:
-    return {
-        "tar_size": facts.size,
-        "diff_id": facts.diff_id,
-        "digest": facts.digest,
-        "created_ns": time.time_ns(),
-    }
+def _record(facts: TarFacts) -> Record:
+    return Record(facts.diff_id, facts.digest, facts.size, time.time_ns())
 
 
 def _summary(facts: dict[str, str]) -> LayerSummary:

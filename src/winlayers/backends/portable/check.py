@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from winlayers.backends.portable import _index
+from winlayers.backends.portable._record import RECORD, Record, read_record
 from winlayers.backends.portable.backend import INDEX, LAYERS, PACK, SEALED
 from winlayers.base.digest import Digest, digest_of
 from winlayers.base.fileobj import Readable
@@ -83,6 +84,18 @@ STORE_RULES: dict[str, Rule] = {
         "It is damaged, or of another version.",
         "winlayers store check --repair",
     ),
+    "record-missing": Rule(
+        _W,
+        "record of the import is missing",
+        "If the index is lost too, nothing tells whether the pack is still what was imported.",
+        "winlayers store check --repair",
+    ),
+    "record-unreadable": Rule(
+        _W,
+        "record of the import cannot be read, or is not what the index tells",
+        "One of the two was damaged or written to.",
+        "winlayers store check --deep tells whether the pack is sound; --repair makes both again.",
+    ),
     "pack-missing": Rule(
         _E,
         "pack is missing",
@@ -116,7 +129,9 @@ STORE_RULES: dict[str, Rule] = {
 }
 
 #: Codes that a new index cures.
-CURED_BY_INDEX = frozenset({"index-missing", "index-unreadable"})
+CURED_BY_INDEX = frozenset(
+    {"index-missing", "index-unreadable", "record-missing", "record-unreadable"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +266,7 @@ class _Check:
                 facts = _read_index(index)
             except StoreCorrupt as error:
                 yield StoreFinding("index-unreadable", layer_id, index, str(error))
+        yield from self._record(layer_id, sealed, facts)
         if not pack.is_file():
             yield StoreFinding("pack-missing", layer_id, pack, "there is no such file")
             return
@@ -260,6 +276,18 @@ class _Check:
             yield StoreFinding("pack-size", layer_id, pack, detail)
         elif facts and deep:
             yield from self._digest(layer_id, pack, Digest.parse(facts["diff_id"]))
+
+    def _record(self, layer_id: str, sealed: Path, facts: dict[str, str]) -> Iterator[StoreFinding]:
+        path = sealed / RECORD
+        try:
+            record = read_record(sealed)
+            if record is None:
+                yield StoreFinding("record-missing", layer_id, path, "there is no such file")
+            elif facts and record != Record.of_facts(facts):
+                detail = f"tells {record.diff_id}, the index {facts['diff_id']}"
+                yield StoreFinding("record-unreadable", layer_id, path, detail)
+        except StoreCorrupt as error:
+            yield StoreFinding("record-unreadable", layer_id, path, str(error))
 
     def _digest(self, layer_id: str, pack: Path, expected: Digest) -> Iterator[StoreFinding]:
         self._progress.start(f"reading {layer_id}", pack.stat().st_size)

@@ -15,7 +15,7 @@ from winlayers.cli.output import count_of
 from winlayers.cli.session import Session
 from winlayers.driver.driver import Driver
 from winlayers.driver.metadata import read_layer_chain
-from winlayers.errors import EXIT_PARTIAL, WinlayersError
+from winlayers.errors import EXIT_PARTIAL, DigestMismatch, WinlayersError
 from winlayers.layer.findings import Severity
 
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.LOSS: "cyan"}
@@ -45,8 +45,9 @@ def run(session: Session, *, deep: bool, repair: bool) -> int:
     found = list(_check(session, deep=deep))
     repaired: list[StoreFinding] = []
     if repair and found:
-        _repair(session, found)
-        left = list(_check(session, deep=deep))
+        is_sound = _repair(session, found)
+        # A pack that turned out to be another is told as what it is.
+        left = list(_check(session, deep=deep or not is_sound))
         repaired = [finding for finding in found if finding not in left]
         found = left
     if session.is_json:
@@ -76,18 +77,25 @@ def _tmpdir(session: Session) -> Path | None:
     return session.config().tmpdir
 
 
-def _repair(session: Session, found: Iterable[StoreFinding]) -> None:
+def _repair(session: Session, found: Iterable[StoreFinding]) -> bool:
+    """Mend what can be mended; whether all packs that were read are what was imported."""
     driver = session.open_driver()  # opening removes what is left over
     backend = PortableBackend(session.home, tmpdir=_tmpdir(session))
     damaged = {finding.layer_id for finding in found if finding.code in CURED_BY_INDEX}
+    is_sound = True
     # Parents first: links into them are looked up while an index is made.
     for layer_id in sorted(damaged, key=lambda one: len(_chain(session, one))):
         session.cancel.check()
         try:
             _rebuild(session, backend, driver, layer_id)
+        except DigestMismatch as error:
+            is_sound = False
+            error.add_note("Its index is made, so that what is left of it can be read.")
+            session.report_error(error)
         except WinlayersError as error:
             error.add_note(f"The index of layer {layer_id} could not be made again.")
             session.report_error(error)
+    return is_sound
 
 
 def _rebuild(session: Session, backend: PortableBackend, driver: Driver, layer_id: str) -> None:

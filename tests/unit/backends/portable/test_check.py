@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from winlayers.backends.portable.check import (
 from winlayers.base.locking import FileLock
 from winlayers.base.progress import Cancel
 from winlayers.driver.metadata import build_layer_chain, read_layer_chain
-from winlayers.errors import Cancelled
+from winlayers.errors import Cancelled, DigestMismatch
 from winlayers.layer.chain import Chain
 from winlayers.layer.findings import Severity
 
@@ -107,6 +108,61 @@ def test_damage_is_found_by_its_code(root: Path, damage: Callable[[Path], None],
     assert [finding.code for finding in found] == [code]
     assert found[0].severity is Severity.ERROR
     assert found[0].detail
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        (_remove("sealed/layer.json"), "record-missing"),
+        (_write("sealed/layer.json", b"{nonsense"), "record-unreadable"),
+        (_write("sealed/layer.json", b"[1]"), "record-unreadable"),
+        (_write("sealed/layer.json", b'{"diff_id": "sha256:00"}'), "record-unreadable"),
+        (
+            _write(
+                "sealed/layer.json",
+                b'{"diff_id": "sha256:0", "digest": "", "tar_size": 1, "created_ns": 1}',
+            ),
+            "record-unreadable",
+        ),
+    ],
+)
+def test_damaged_record_is_a_warning_and_made_again(
+    root: Path, damage: Callable[[Path], None], code: str
+) -> None:
+    sound = (_layer(root, "two") / "sealed" / "layer.json").read_bytes()
+    damage(root)
+    assert [(one.code, one.severity) for one in _found(root, deep=True)] == [
+        (code, Severity.WARNING)
+    ]
+    PortableBackend(root).rebuild_index("two", Chain(("one",)))
+    assert _found(root, deep=True) == []
+    assert (_layer(root, "two") / "sealed" / "layer.json").read_bytes() == sound
+
+
+def test_index_made_again_tells_what_the_lost_one_told(root: Path) -> None:
+    backend = PortableBackend(root)
+    before = backend.usage("two")
+    (_layer(root, "two") / "sealed" / "index.db").write_bytes(b"nonsense")
+    backend.rebuild_index("two", Chain(("one",)))
+    assert backend.usage("two").summary == before.summary
+    assert backend.usage("two").created_ns == before.created_ns
+
+
+@pytest.mark.parametrize("is_index_lost", [True, False])
+def test_index_made_of_a_changed_pack_does_not_hide_the_change(
+    root: Path, is_index_lost: bool
+) -> None:
+    sealed = _layer(root, "two") / "sealed"
+    changed = bytearray(TAR)
+    changed[TAR.index(b"content")] ^= 1
+    (sealed / "layer.tar").write_bytes(changed)
+    (sealed / ("index.db" if is_index_lost else "layer.json")).unlink()
+    backend = PortableBackend(root)
+    with pytest.raises(DigestMismatch, match="pack of layer two"):
+        backend.rebuild_index("two", Chain(("one",)))
+    assert [one.code for one in _found(root, deep=True)] == ["pack-digest"]
+    with closing(backend.view("two", Chain())) as view:
+        assert view.lookup("Files") is not None
 
 
 def test_missing_chain_is_a_warning_and_its_child_does_not_fit(root: Path) -> None:
