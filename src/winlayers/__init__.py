@@ -1,5 +1,109 @@
-"""Import, keep, read and export the layers of Windows container images, bit-exact, on any OS."""
+"""Import, keep, read and export the layers of Windows container images, bit-exact, on any OS.
+
+The names here are all that is public; each is imported when it is first asked for, so that a program pays
+for what it uses. ``winlayers.errors`` has the errors. Everything else may change without notice.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from winlayers._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from winlayers import errors
+    from winlayers.assembly import open_driver
+    from winlayers.backends.contract import Backend, ImportPolicy
+    from winlayers.base.digest import Digest
+    from winlayers.base.progress import Cancel, Progress
+    from winlayers.config import Config
+    from winlayers.driver.driver import Driver
+    from winlayers.layer.backuptar import BackupTarReader, BackupTarWriter
+    from winlayers.layer.chain import Chain
+    from winlayers.layer.changes import Change
+    from winlayers.layer.check import check_layer
+    from winlayers.layer.copying import copy_entries
+    from winlayers.layer.entry import (
+        Entry,
+        EntryKind,
+        EntryReader,
+        EntryWriter,
+        LayerSummary,
+        Part,
+    )
+    from winlayers.layer.findings import Finding
+    from winlayers.layer.tarheaders import Dialect
+    from winlayers.layer.view import Node, View
+
+__all__ = [
+    "Backend",
+    "BackupTarReader",
+    "BackupTarWriter",
+    "Cancel",
+    "Chain",
+    "Change",
+    "Config",
+    "Dialect",
+    "Digest",
+    "Driver",
+    "Entry",
+    "EntryKind",
+    "EntryReader",
+    "EntryWriter",
+    "Finding",
+    "ImportPolicy",
+    "LayerSummary",
+    "Node",
+    "Part",
+    "Progress",
+    "View",
+    "__version__",
+    "check_layer",
+    "copy_entries",
+    "errors",
+    "open_driver",
+]
+
+_PLACES = {
+    "Backend": "backends.contract",
+    "BackupTarReader": "layer.backuptar",
+    "BackupTarWriter": "layer.backuptar",
+    "Cancel": "base.progress",
+    "Chain": "layer.chain",
+    "Change": "layer.changes",
+    "Config": "config",
+    "Dialect": "layer.tarheaders",
+    "Digest": "base.digest",
+    "Driver": "driver.driver",
+    "Entry": "layer.entry",
+    "EntryKind": "layer.entry",
+    "EntryReader": "layer.entry",
+    "EntryWriter": "layer.entry",
+    "Finding": "layer.findings",
+    "ImportPolicy": "backends.contract",
+    "LayerSummary": "layer.entry",
+    "Node": "layer.view",
+    "Part": "layer.entry",
+    "Progress": "base.progress",
+    "View": "layer.view",
+    "check_layer": "layer.check",
+    "copy_entries": "layer.copying",
+    "errors": "",
+    "open_driver": "assembly",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported now. Source: PEP 562."""
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module 'winlayers' has no attribute {name!r}")
+    module = import_module(f"winlayers.{place or name}")
+    value = getattr(module, name) if place else module
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, Self
 
 from winlayers.errors import PathNotFound
 from winlayers.layer.entry import Entry, EntryKind, Part
@@ -72,9 +72,9 @@ class MergedView:
     def __init__(self, tables: Sequence[LayerTable]) -> None:
         self._tables = tuple(tables)
         self._root = _root(self._tables)
-        # (stack, folded name) -> node or None; a warm lookup never reaches a table.
         # Number of a layer -> the view of what it stands on, for links that lead there.
         self._below: dict[int, MergedView] = {}
+        # (stack, folded name) -> node or None; a warm lookup never reaches a table.
         self._found: OrderedDict[tuple[_Stack, str], Node | None] = OrderedDict()
 
     @property
@@ -135,6 +135,12 @@ class MergedView:
         self._found.clear()
         for table in self._tables:
             table.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     def _table_of(self, node: Node) -> LayerTable:
         for table in self._tables:

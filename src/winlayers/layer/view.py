@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, Self
 
 from winlayers.layer.entry import FILE_ATTRIBUTE_REPARSE_POINT, Entry, EntryKind, Part
 
@@ -131,6 +131,10 @@ class View(Protocol):
         """
 
     def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
 
 
 def walk(view: View, start: Node) -> Iterator[Node]:
