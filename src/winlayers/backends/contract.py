@@ -19,13 +19,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from winlayers.formats.tar import TarSource
 from winlayers.layer.chain import Chain
 from winlayers.layer.entry import EntryReader, EntryWriter, LayerSummary
 from winlayers.layer.findings import Finding
 from winlayers.layer.view import View
+
+if TYPE_CHECKING:
+    from winlayers.formats.tar import TarSource
 
 
 @dataclass(frozen=True, slots=True)

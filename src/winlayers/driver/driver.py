@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self, runtime_checkable
 
 from winlayers.backends.contract import Backend, ImportPolicy, Usage
 from winlayers.base.atomic import sync_directory
@@ -42,12 +42,14 @@ from winlayers.errors import (
     RemoteFailure,
 )
 from winlayers.layer.chain import Chain
-from winlayers.layer.changes import Change, changes
 from winlayers.layer.entry import EntryKind, LayerSummary
 from winlayers.layer.findings import Finding
 from winlayers.layer.merge import MergedView
 from winlayers.layer.names import decode_name, split_tar_name
 from winlayers.layer.view import View
+
+if TYPE_CHECKING:
+    from winlayers.layer.changes import Change
 
 NAME = "windowsfilter"
 
@@ -132,6 +134,8 @@ class Driver:
             layer_id: the layer.
             parent: what to compare with; its own parent where this is empty.
         """
+        from winlayers.layer.changes import changes  # most callers compare nothing
+
         resolved = self._known(layer_id)
         chain = self.chain(layer_id)
         old_id = self._known(parent) if parent else chain.parent
