@@ -1,0 +1,52 @@
+"""docs/reference/store-layout.md names the tables and columns that there are."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from winlayers.backends.portable import _index, _record
+from winlayers.driver.refcount import RefCounts
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "store-layout.md").read_text("utf-8")
+_NAME = re.compile(r"`(\w+)`")
+
+
+def columns_on_page(heading: str) -> set[str]:
+    """The names in the first column of the first table below a heading."""
+    _, found, text = PAGE.partition(f"\n{heading}\n")
+    assert found, heading
+    table = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    assert table is not None
+    cells = [row.split("|")[1] for row in table[0].splitlines()[2:]]
+    return {name for cell in cells for name in _NAME.findall(cell)}
+
+
+def columns_of(database: Path) -> dict[str, set[str]]:
+    """The columns of each table of a database."""
+    with closing(sqlite3.connect(database)) as db:
+        tables = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return {
+            table: {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+            for (table,) in tables
+        }
+
+
+def test_tables_of_the_index_are_on_the_page(tmp_path: Path) -> None:
+    _index.create(tmp_path / "index.db").close()
+    tables = columns_of(tmp_path / "index.db")
+    assert len(tables) > 5
+    assert {table: columns_on_page(f"### {table}") for table in tables} == tables
+    assert f"database of schema {_index.SCHEMA_VERSION}." in PAGE
+
+
+def test_table_of_the_holds_is_on_the_page(tmp_path: Path) -> None:
+    RefCounts(tmp_path / "driver.db").add("layer")
+    assert columns_of(tmp_path / "driver.db") == {"holds": columns_on_page("## driver.db")}
+
+
+def test_fields_of_the_record_are_on_the_page() -> None:
+    fields = set(_record.Record.__dataclass_fields__)
+    assert columns_on_page("## layer.json") == fields
