@@ -362,7 +362,7 @@ WHITEOUTS = [
     Hostile("of nothing", "whiteout-invalid", entry(b"Files/.wh."), "Files/.wh."),
     Hostile("of itself", "whiteout-invalid", entry(b"Files/.wh.."), "Files/.wh.."),
     Hostile("of the folder above", "whiteout-invalid", entry(b"Files/.wh..."), "Files/.wh..."),
-    Hostile("of a top", "root-unknown", entry(b".wh.Files"), ".wh.Files", b""),
+    Hostile("of a top", "whiteout-outside", entry(b".wh.Files"), ".wh.Files", b""),
     Hostile(
         "of a hive",
         "whiteout-outside",

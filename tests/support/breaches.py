@@ -43,6 +43,7 @@ BREACHES: list[tuple[str, Layer]] = [
     ("link-outside", [_FILES, a_link("Files/a", "Hives/System_Delta")]),
     ("link-outside", [a_directory("Hives"), a_link("Hives/a", "Files/low")]),
     ("link-outside", [_FILES, a_link("Files/a", "Files")]),
+    ("link-target-missing", [_FILES, a_link("Files/a", "UtilityVM/Files/x")]),
     ("link-to-directory", [_FILES, a_directory("Files/d"), a_link("Files/a", "Files/d")]),
     ("link-to-directory", [_FILES, a_junction("Files/d", "C:\\"), a_link("Files/a", "Files/d")]),
     ("link-to-directory", [_FILES, a_link("Files/a", "Files/lowdir")]),

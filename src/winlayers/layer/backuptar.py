@@ -26,9 +26,8 @@ from winlayers.formats.text16 import has_lone_surrogate, utf16_decode, utf16_enc
 from winlayers.layer.backuptarwriter import BackupTarWriter
 from winlayers.layer.entry import Entry, EntryKind, Extent, Part
 from winlayers.layer.findings import Finding
-from winlayers.layer.laws import OPAQUE_TARGET
+from winlayers.layer.laws import OPAQUE_TARGET, fault_of_link, fault_of_whiteout
 from winlayers.layer.names import (
-    CONTENT_PREFIXES,
     LENIENT_FAULTS,
     MAX_PATH_UNITS,
     ROOT_NAMES,
@@ -193,30 +192,30 @@ class BackupTarReader:
 
     def _whiteout(self, folder: str, name: str, header: TarHeader) -> Entry:
         path = folder + name
-        if self._base:
-            raise self._malformed("whiteout", "in a base layer", "whiteout-in-base")
-        if name in ("", ".", ".."):
-            raise self._malformed("whiteout", f"of {name!r}", "whiteout-invalid")
-        if not folder.startswith(CONTENT_PREFIXES):
-            reason = f"of {path!r} is not below Files or UtilityVM/Files"
-            raise self._malformed("whiteout", reason, "whiteout-outside")
+        fault = fault_of_whiteout(path, is_base=bool(self._base))
+        if fault is not None:
+            code, reason = fault
+            raise self._malformed("whiteout", reason, code)
         if name == OPAQUE_TARGET:
-            detail = f"hides all of the parents in {folder!r}"
-            self._report(Finding("whiteout-opaque", self._path, detail, offset=header.offset))
+            hidden = folder.removesuffix("/")
+            detail = f"hides all that the parents have in {hidden!r}"
+            self._report(Finding("whiteout-opaque", hidden, detail, offset=header.offset))
         else:
             self._check_name(name, path, header)
         return Entry(path, EntryKind.WHITEOUT)
 
     def _link(self, path: str, header: TarHeader) -> Entry:
-        components = split_tar_name(header.linkname)
+        try:
+            components = split_tar_name(header.linkname)
+        except InvalidName as error:
+            raise self._malformed("hard link", f"its target: {error}", "link-outside") from error
         target = "/".join(components)
-        if not (path.startswith(CONTENT_PREFIXES) and target.startswith(CONTENT_PREFIXES)):
-            reason = f"to {target!r}: one of the two is not below Files or UtilityVM/Files"
-            raise self._malformed("hard link", reason, "link-outside")
+        fault = fault_of_link(path, target)
+        if fault is not None:
+            code, reason = fault
+            raise self._malformed("hard link", reason, code)
         for component in components:
             self._check_name(component, target, header)
-        if fold(path) == fold(target):
-            raise self._malformed("hard link", "to itself", "link-to-self")
         entry = self._decoder.file_entry(path, header)
         times = (
             entry.creation_filetime,
@@ -287,6 +286,8 @@ class BackupTarReader:
         for component in folders:
             self._check_name(component, folder, header)
         if folders and folders[0] not in ROOT_NAMES:
+            if name.startswith(WHITEOUT_PREFIX):
+                return folder, name  # refused as a whiteout
             raise self._malformed("name", "is outside Files, Hives and UtilityVM", "root-unknown")
         if b"\\" in raw:
             detail = "a backslash separates names"

@@ -99,7 +99,7 @@ class BackupTarWriter:
             detail = "is passed on, but Windows does not know it"
             self._report(Finding("whiteout-opaque", folder, detail))
         else:
-            self._begin(path)
+            self._begin(path, is_whiteout=True)
         self._tar.add(self._encoder.whiteout_header(path))
 
     def commit(self) -> LayerSummary:
@@ -123,10 +123,10 @@ class BackupTarWriter:
     def __exit__(self, *exc: object) -> None:
         self.abort()
 
-    def _begin(self, path: str) -> None:
+    def _begin(self, path: str, *, is_whiteout: bool = False) -> None:
         """Count an entry, after a look at its name."""
         self._check_open()
-        _check_path(path)
+        _check_path(path, is_whiteout=is_whiteout)
         self._entry_count += 1
 
     def _check_open(self) -> None:
@@ -201,10 +201,12 @@ class TarEntryWriter:
             raise Malformed(what, f"goes on after {part.size} bytes", entry=entry.path)
 
 
-def _check_path(path: str) -> None:
+def _check_path(path: str, *, is_whiteout: bool = False) -> None:
     """Refuse a path that would read back as something else."""
-    for name in path.split("/"):
+    names = path.split("/")
+    for number, name in enumerate(names, 1):
         if name in ("", ".", "..") or _NOT_IN_NAME.search(name):
             raise InvalidName(f"{path!r} cannot be written: component {name!r}")
-        if name.startswith(WHITEOUT_PREFIX):
+        # A whiteout of a name that begins as whiteouts do has the prefix twice, and is one still.
+        if name.startswith(WHITEOUT_PREFIX) and not (is_whiteout and number == len(names)):
             raise InvalidName(f"{path!r} cannot be written: {name!r} would be a whiteout")

@@ -1,8 +1,9 @@
 """The laws of a sequence of entries, checked with all its names in memory.
 
 ``Laws`` is for whoever takes entries in one by one and can hold their names: the memory backend, and
-backends that write to a file system. (An index on disk answers the same questions with queries.) This
-module refuses to know contents and where they go.
+backends that write to a file system. An index on disk answers the same questions with queries. What one
+entry alone tells is asked of ``fault_of_whiteout`` and ``fault_of_link`` by all of them, and by readers.
+This module refuses to know contents and where they go.
 
 Source: the laws stand in ``layer.entry``; what breaks them on Windows is from microsoft/hcsshim
 pkg/ociwclayer/import.go and internal/wclayer/legacy.go.
@@ -17,12 +18,11 @@ from winlayers.errors import InvalidName, Malformed
 from winlayers.formats.text16 import utf16_unit_count
 from winlayers.layer.entry import Entry, EntryKind, Part
 from winlayers.layer.names import (
-    FILES,
+    CONTENT_PREFIXES,
     LENIENT_FAULTS,
     MAX_PATH_UNITS,
     OPAQUE_WHITEOUT,
     ROOT_NAMES,
-    UTILITY_VM,
     WHITEOUT_PREFIX,
     fault_of_component,
     fold,
@@ -33,7 +33,7 @@ from winlayers.layer.view import Node
 #: Last component of the path of an opaque whiteout: the name of its marker without the prefix.
 OPAQUE_TARGET = OPAQUE_WHITEOUT.removeprefix(WHITEOUT_PREFIX)
 
-_VOLUMES = (f"{FILES}/", f"{UTILITY_VM}/{FILES}/")
+_CONTENT = " and ".join(prefix.removesuffix("/") for prefix in CONTENT_PREFIXES)
 
 
 class _Role(Enum):
@@ -48,6 +48,48 @@ class _Role(Enum):
 def is_opaque_marker(path: str) -> bool:
     """Whether the path of a whiteout is that of an opaque one, which stands for the directory's content."""
     return path.endswith("/" + OPAQUE_TARGET)
+
+
+def fault_of_whiteout(path: str, *, is_base: bool) -> tuple[str, str] | None:
+    """What is wrong with a whiteout, but for the characters of its name.
+
+    The name after the prefix may begin with the prefix again: such a whiteout removes nothing, because no
+    layer can have the name, but it is none the less a whiteout.
+
+    Args:
+        path: of what it hides.
+        is_base: whether its layer has no parents.
+    Returns:
+        None, or the code of the finding and the reason.
+    Source: microsoft/hcsshim internal/wclayer/legacy.go (Remove), pkg/ociwclayer/import.go.
+    """
+    if not path.startswith(CONTENT_PREFIXES):
+        return "whiteout-outside", f"only names below {_CONTENT} can be removed"
+    name = path.rpartition("/")[2]
+    if name in ("", ".", ".."):
+        return "whiteout-invalid", f"a whiteout of {name!r} would remove a folder around it"
+    if is_base:
+        return "whiteout-in-base", "a layer without parents has nothing to remove"
+    return None
+
+
+def fault_of_link(path: str, target: str) -> tuple[str, str] | None:
+    """What is wrong with the two ends of a hard link.
+
+    Each stands below one of the prefixes; it need not be the same.
+
+    Args:
+        path: of the link.
+        target: path of what it leads to.
+    Returns:
+        None, or the code of the finding and the reason.
+    Source: microsoft/hcsshim internal/wclayer/legacy.go (AddLink).
+    """
+    if not (path.startswith(CONTENT_PREFIXES) and target.startswith(CONTENT_PREFIXES)):
+        return "link-outside", f"it or its target {target!r} is not below {_CONTENT}"
+    if fold(path) == fold(target):
+        return "link-to-self", "it is its own target"
+    return None
 
 
 class Laws:
@@ -90,7 +132,7 @@ class Laws:
         self._check_once(entry, folded)
         self._check_parent(entry, folded)
         if entry.kind is EntryKind.LINK:
-            self._check_link(entry, folded)
+            self._check_link(entry)
         self._roles[folded] = _role_of(entry)
         self._streams.clear()
 
@@ -134,14 +176,10 @@ class Laws:
                 raise _breach("link-to-directory", entry, f"{entry.target!r} is a directory")
 
     def _check_whiteout(self, entry: Entry) -> None:
-        if self._is_base:
-            raise _breach("whiteout-in-base", entry, "the layer has no parents to remove from")
-        if not entry.path.startswith(_VOLUMES):
-            raise _breach("whiteout-outside", entry, f"is not below {' or '.join(_VOLUMES)}")
-        name = entry.path.rpartition("/")[2]
-        is_marker = name.startswith(WHITEOUT_PREFIX) and name != OPAQUE_TARGET
-        if is_marker or name in ("", ".", ".."):
-            raise _breach("whiteout-invalid", entry, f"nothing can be called {name!r}")
+        fault = fault_of_whiteout(entry.path, is_base=self._is_base)
+        if fault is not None:
+            code, reason = fault
+            raise _breach(code, entry, reason)
 
     def _check_names(self, entry: Entry, folded: str) -> None:
         components = entry.path.split("/")
@@ -177,13 +215,12 @@ class Laws:
             parent = parent.rpartition("/")[0]
         raise _breach("parent-missing", entry, "has no entry of its directory before it")
 
-    def _check_link(self, entry: Entry, folded: str) -> None:
-        volume = next((v for v in _VOLUMES if entry.path.startswith(v)), None)
-        if volume is None or not entry.target.startswith(volume):
-            raise _breach("link-outside", entry, f"hard link to {entry.target!r}")
+    def _check_link(self, entry: Entry) -> None:
+        fault = fault_of_link(entry.path, entry.target)
+        if fault is not None:
+            code, reason = fault
+            raise _breach(code, entry, reason)
         target = fold(entry.target)
-        if target == folded:
-            raise _breach("link-to-self", entry, "hard link to itself")
         role = self._roles.get(target)
         if role in (_Role.DIRECTORY, _Role.CLOSED_DIRECTORY):
             raise _breach("link-to-directory", entry, f"{entry.target!r} is a directory")

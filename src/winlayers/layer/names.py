@@ -20,7 +20,7 @@ HIVES = "Hives"
 UTILITY_VM = "UtilityVM"
 #: The only names at the top of a layer.
 ROOT_NAMES = frozenset({FILES, HIVES, UTILITY_VM})
-#: Whiteouts and hard links stand below these, and hard links lead there.
+#: Whiteouts and hard links stand below these, and hard links lead there; see ``layer.laws``.
 CONTENT_PREFIXES = (f"{FILES}/", f"{UTILITY_VM}/{FILES}/")
 
 WHITEOUT_PREFIX = ".wh."

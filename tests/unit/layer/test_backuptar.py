@@ -214,6 +214,7 @@ def test_global_header_is_no_entry() -> None:
         ("Files/.wh...", "whiteout-invalid"),
         ("Files/.wh..", "whiteout-invalid"),
         (".wh.Files", "whiteout-outside"),
+        ("other/.wh.x", "whiteout-outside"),
         ("Hives/.wh.x", "whiteout-outside"),
         ("UtilityVM/.wh.Files", "whiteout-outside"),
         ("Files/.wh.CON", "name-reserved"),
@@ -226,6 +227,11 @@ def test_whiteout_that_cannot_be_is_refused(name: str, finding: str) -> None:
 def test_whiteout_in_base_layer_is_malformed() -> None:
     assert error_of(a_header("Files/.wh.x"), base=True).finding == "whiteout-in-base"
     assert entries(raw_tar(a_header("Files/.wh.x")), base=False)[0].path == "Files/x"
+
+
+def test_whiteout_with_the_prefix_twice_is_one() -> None:
+    (entry,) = entries(raw_tar(a_header("Files/.wh..wh.x")))
+    assert (entry.path, entry.kind) == ("Files/.wh.x", EntryKind.WHITEOUT)
 
 
 def test_whiteout_is_one_whatever_its_type() -> None:
@@ -247,7 +253,7 @@ def test_opaque_whiteout_is_reported() -> None:
         ("Hives/a", "Files/b", "link-outside"),
         ("Files/a", "Files", "link-outside"),
         ("Files/a", "Files/A", "link-to-self"),
-        ("Files/a", "../b", "name-traversal"),
+        ("Files/a", "../b", "link-outside"),
         ("Files/a", "Files/b:s", "stream-orphan"),
     ],
 )

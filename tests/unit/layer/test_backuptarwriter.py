@@ -87,9 +87,17 @@ def test_opaque_whiteout_is_passed_on_and_reported() -> None:
     assert written.codes == ["whiteout-opaque"]
 
 
+@pytest.mark.parametrize("name", ["x", ".wh.x", ".wh..wh.x", ".wh..OPQ"])
+def test_whiteout_has_the_prefix_once_more_than_its_name(name: str) -> None:
+    written = Written()
+    written.writer.remove(f"Files/d/{name}")
+    assert [header.name for header in written.headers] == [f"Files/d/.wh.{name}".encode()]
+    assert written.codes == []
+
+
 @pytest.mark.parametrize(
     "path",
-    ["", "/Files", "Files/", "Files//a", "Files/..", "Files/.wh.a", "Files/a:b", "a\\b", "a\0"],
+    ["", "/Files", "Files/", "Files//a", "Files/..", ".wh.d/a", "Files/a:b", "a\\b", "a\0"],
 )
 def test_path_that_reads_back_as_another_is_refused(path: str) -> None:
     writer = Written().writer
@@ -104,6 +112,8 @@ def test_path_that_reads_back_as_another_is_refused(path: str) -> None:
 def test_name_like_a_whiteout_is_refused_in_the_middle_too() -> None:
     with pytest.raises(InvalidName, match="whiteout"):
         Written().writer.add(an_entry("Files/.wh.d/a"), [])
+    with pytest.raises(InvalidName, match="whiteout"):
+        Written().writer.add(an_entry("Files/.wh.a"), [])
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ from winlayers.formats.tar import TarHeader, TarReader, TarSource
 from winlayers.formats.text16 import has_lone_surrogate
 from winlayers.layer.entry import EntryKind
 from winlayers.layer.findings import Finding
+from winlayers.layer.laws import OPAQUE_TARGET, fault_of_link, fault_of_whiteout
 from winlayers.layer.names import (
-    CONTENT_PREFIXES,
     LENIENT_FAULTS,
     OPAQUE_WHITEOUT,
     ROOT_NAMES,
@@ -152,8 +152,8 @@ class IndexBuilder:
             self._resolve_links(find_in_parents)
         self._db.execute(
             "UPDATE entries SET flags = flags | ? WHERE id IN"
-            " (SELECT parent FROM entries WHERE kind = ? AND folded = ?)",
-            (NODE_OPAQUE, _WHITEOUT, fold(OPAQUE_WHITEOUT[len(WHITEOUT_PREFIX) :])),
+            " (SELECT parent FROM entries WHERE kind = ? AND folded = ? AND name = ?)",
+            (NODE_OPAQUE, _WHITEOUT, fold(OPAQUE_TARGET), OPAQUE_TARGET),
         )
         self._db.execute(
             "UPDATE entries SET flags = flags | ? WHERE id IN (SELECT entry FROM streams)",
@@ -276,13 +276,13 @@ class IndexBuilder:
         top = components[0]
         if len(components) == 1 and header.typeflag == TYPE_REGULAR:
             top = top.partition(":")[0]  # an alternate stream of a top
+        if last.startswith(WHITEOUT_PREFIX):
+            self._add_whiteout("/".join(heads), last, header)
+            return
         if top not in ROOT_NAMES:
             what = f"{components[0]!r} is none of Files, Hives and UtilityVM"
             if not self._breach("root-unknown", path, header, what):
                 return
-        if last.startswith(WHITEOUT_PREFIX):
-            self._add_whiteout("/".join(heads), last, header)
-            return
         if ":" in last and header.typeflag == TYPE_REGULAR and self._add_stream(path, header):
             return
         if not self._check_component(last, path, header):
@@ -391,19 +391,14 @@ class IndexBuilder:
 
     def _add_whiteout(self, head: str, last: str, header: TarHeader) -> None:
         hidden = last[len(WHITEOUT_PREFIX) :]
-        path = f"{head}/{hidden}"
-        if not f"{head}/".startswith(CONTENT_PREFIXES):
-            detail = "only names below Files and UtilityVM/Files can be removed"
-            self._breach("whiteout-outside", f"{head}/{last}".lstrip("/"), header, detail)
-            return
-        if hidden in ("", ".", ".."):
-            detail = f"{last!r} would remove a folder around it"
-            self._breach("whiteout-invalid", f"{head}/{last}", header, detail)
-            return
-        if self._is_base and not self._breach(
-            "whiteout-in-base", path, header, "a layer without parents has nothing to remove"
-        ):
-            return
+        slash = "/" if head else ""
+        path = f"{head}{slash}{hidden}"
+        fault = fault_of_whiteout(path, is_base=self._is_base)
+        if fault is not None:
+            code, detail = fault
+            shown = path if code == "whiteout-in-base" else f"{head}{slash}{last}"
+            if not self._breach(code, shown, header, detail):
+                return
         if last == OPAQUE_WHITEOUT:
             detail = f"all that the parents have in {head!r} is hidden"
             self._report(Finding("whiteout-opaque", head, detail, offset=header.offset))
@@ -416,18 +411,15 @@ class IndexBuilder:
             self._owner_path = ""
 
     def _add_link(self, path: str, name: str, parent: int, header: TarHeader) -> None:
-        shown = header.linkname.decode("utf-8", "backslashreplace")
         try:
             target = "/".join(split_tar_name(header.linkname))
         except InvalidName as error:
             self._breach("link-outside", path, header, f"its target: {error}")
             return
-        if not (path.startswith(CONTENT_PREFIXES) and target.startswith(CONTENT_PREFIXES)):
-            detail = f"its target {shown!r}, or it itself, is not below Files or UtilityVM/Files"
-            self._breach("link-outside", path, header, detail)
-            return
-        if fold(target) == fold(path):
-            self._breach("link-to-self", path, header, "it is its own target")
+        fault = fault_of_link(path, target)
+        if fault is not None:
+            code, detail = fault
+            self._breach(code, path, header, detail)
             return
         if has_lone_surrogate(target):
             self._has_surrogates = True
@@ -680,4 +672,13 @@ def index_tar(
 
 
 #: Breaches after which not even a tolerant reading can place the entry.
-_NEVER_KEPT = frozenset({"name-nul", "name-traversal", "name-encoding", "name-too-long"})
+_NEVER_KEPT = frozenset(
+    {
+        "name-nul",
+        "name-traversal",
+        "name-encoding",
+        "name-too-long",
+        "whiteout-outside",
+        "whiteout-invalid",
+    }
+)
