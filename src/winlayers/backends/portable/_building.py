@@ -646,6 +646,8 @@ class IndexBuilder:
         self._report_to(finding)
         self._breach_count += 1
         if self._breach_count <= _BREACHES_KEPT:
+            if has_lone_surrogate(finding.entry):
+                self._has_surrogates = True
             self._db.execute(
                 "INSERT INTO breaches VALUES (?, CAST(? AS TEXT), ?, ?)",
                 (finding.code, sql_text(finding.entry), finding.detail, finding.offset),

@@ -55,6 +55,13 @@ def test_hard_link_that_stands_twice_is_a_finding_and_no_crash(tmp_path: Path) -
     assert found == [("name-duplicate", "Files/L")]
 
 
+def test_refused_name_with_a_lone_surrogate_can_be_told(tmp_path: Path) -> None:
+    path = _tar(tmp_path / "layer.tar", _file(f"other/{LONE}/a:s".encode("utf-8", "surrogatepass")))
+    with open_loose(path, tmpdir=tmp_path, is_base=True) as layer:
+        entries = {finding.entry for finding in layer.table.findings()}
+    assert entries == {f"other/{LONE}/a:s"}
+
+
 def test_link_to_a_link_into_the_parents_keeps_a_lone_surrogate(tmp_path: Path) -> None:
     backend = PortableBackend(tmp_path)
     backend.import_tar(an_import("base", layer_tar(a_layer(a_file(f"Files/{LONE}", b"low")))))
