@@ -336,6 +336,14 @@ def test_hostile_name_is_malformed(backend: Backend, codes: set[str], header: Ta
     assert_nothing(backend, "layer")
 
 
+@pytest.mark.parametrize("name", [b"Files/A:s", b"./Files/a:s", b"Files\\a:s"])
+def test_stream_of_a_file_in_another_spelling_is_malformed(backend: Backend, name: bytes) -> None:
+    tar = raw_tar(named(b"Files", b"5"), named(b"Files/a"), named(name))
+    with pytest.raises(Malformed) as caught:
+        backend.import_tar(an_import("base", tar))
+    assert caught.value.finding == "stream-orphan"
+
+
 def test_hard_link_may_lead_from_one_part_of_the_layer_to_the_other(backend: Backend) -> None:
     layer = a_layer(
         a_file("Files/a", b"a"),

@@ -105,6 +105,7 @@ class IndexBuilder:
         self._descriptors: dict[bytes, int] = {b"": 0}
         self._next_row = 1
         self._owner_path = ""
+        self._owner_name = b""
         self._owner_row = 0
         self._owner_streams = 0
         self._breach_count = 0
@@ -235,6 +236,7 @@ class IndexBuilder:
         if header.typeflag == TYPE_REGULAR:
             self.size += header.size
         self._owner_path = path
+        self._owner_name = header.name
         self._owner_row = row
         self._owner_streams = 0
         if kind == _DIRECTORY and not reparse:
@@ -439,11 +441,12 @@ class IndexBuilder:
     def _add_stream(self, path: str, header: TarHeader) -> bool:
         """Take an alternate stream in; False if the name is none."""
         owner, _, stream = path.rpartition("/")[2].partition(":")
-        head = path[: len(path) - len(owner) - len(stream) - 1]
         if not owner or not stream:
             return False
         stream = stream.removesuffix(":$DATA")
-        if not self._owner_path or fold(head + owner) != fold(self._owner_path):
+        prefix = self._owner_name.rstrip(b"/") + b":"
+        # Byte for byte, as all readers of such tars have it.
+        if not self._owner_path or not header.name.startswith(prefix):
             detail = (
                 f"{stream!r} stands after {self._owner_path or 'nothing'!r}, not after its file"
             )
