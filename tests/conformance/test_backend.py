@@ -216,6 +216,16 @@ def test_source_may_lend_its_buffer(backend: Backend) -> None:
     assert read_all(backend.reader("base", Chain())) == read_all(MemoryReader(big))
 
 
+def test_damage_has_a_code(backend: Backend) -> None:
+    tar = layer_tar(BASE)
+    with pytest.raises(Malformed) as caught:
+        backend.import_tar(an_import("base", tar[:-1024] + b"X" * 512))
+    assert caught.value.finding == "tar-damaged"
+    with pytest.raises(Malformed) as caught:
+        backend.import_tar(an_import("base", b"X" + tar[1:]))
+    assert caught.value.finding == "tar-damaged"
+
+
 def test_tar_without_end_marker_is_refused_unless_proved(backend: Backend) -> None:
     tar = layer_tar(BASE)[:-1024]
     with pytest.raises(Malformed) as caught:

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 BLOCK_SIZE = 1 << 20
 """Bytes at a time that are read best."""
 
+DAMAGED = "compression-damaged"
+"""Code of the finding for content that cannot be decompressed to its end."""
+
 _HEAD_SIZE = 4
 
 
@@ -163,7 +166,7 @@ class Decompressed(RawReader):
             try:
                 return self._reader.readinto(flat) if flat else 0
             except Malformed as fault:
-                self._fault = fault
+                self._remember(fault)
                 raise
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -182,8 +185,12 @@ class Decompressed(RawReader):
         try:
             return self._reader.read(size) if size else b""
         except Malformed as fault:
-            self._fault = fault
+            self._remember(fault)
             raise
+
+    def _remember(self, fault: Malformed) -> None:
+        fault.finding = fault.finding or DAMAGED
+        self._fault = fault
 
     def _check(self) -> None:
         if self.closed:

@@ -25,6 +25,7 @@ from winlayers.errors import (
     InvalidArgument,
     InvalidReference,
     LayerNotFound,
+    Malformed,
     Unsupported,
 )
 
@@ -267,6 +268,23 @@ def _ids_below(layers: Path) -> list[str]:
             return sorted(f.name for f in folders if f.is_dir() and not f.name.endswith(REMOVING))
     except FileNotFoundError:
         return []
+
+
+def finding_of(error: Malformed, label: str) -> Finding:
+    """The finding that tells what an error tells.
+
+    Args:
+        error: raised while a target was opened.
+        label: what the target is called.
+    Raises:
+        Malformed: the error itself, where it is none of the findings.
+    """
+    from winlayers.layer.findings import Finding
+
+    if error.finding is None:
+        raise error
+    detail = f"{error.structure}: {error.reason}"
+    return Finding(error.finding, error.entry or "", detail, label, error.offset)
 
 
 def check_target(target: Target) -> Iterator[Finding]:

@@ -56,6 +56,8 @@ _SHOWN_SIZE = 1024
 
 STRUCTURE_BLOCK = "tar header"
 STRUCTURE_TAR = "tar"
+#: Code of the finding for all that makes a tar unreadable from some place on.
+DAMAGED = "tar-damaged"
 
 ENDS_EARLY = "ends in the middle"
 TOO_LONG = "extension longer than 1 MiB"

@@ -28,6 +28,7 @@ from winlayers.formats.tarblock import (
     ANY_FORMAT,
     BLOCK_SIZE,
     BODILESS_TYPES,
+    DAMAGED,
     ENDS_EARLY,
     GNU,
     MAGIC_GNU,
@@ -306,6 +307,7 @@ class TarReader:
             error.reason,
             offset=offset if error.offset is None else error.offset,
             entry=None if self._header is None else shown(self._header.name),
+            finding=error.finding or DAMAGED,
         )
         return self._error
 

@@ -266,6 +266,18 @@ CATALOG: dict[str, Rule] = {
         "It may have been cut at the border of an entry; nothing in it tells.",
         "Give --digest or --diff-id to prove it whole, or --allow-unterminated.",
     ),
+    "tar-damaged": Rule(
+        _E,
+        "tar that cannot be read to its end",
+        "A header is damaged, or the file is cut short; what comes after that place cannot be found.",
+        "Get the file again, and compare its digest.",
+    ),
+    "compression-damaged": Rule(
+        _E,
+        "compressed file that cannot be read to its end",
+        "The data or a checksum is damaged, or the file is cut short or followed by something else.",
+        "Get the file again, and compare its digest.",
+    ),
     "stream-lost": Rule(
         _L,
         "alternate stream not carried over",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
+import pytest
+
 from tests.support.builders import a_directory, a_file, a_layer, a_whiteout, layer_tar
-from tests.unit.cli.harness import APP, Shell
+from tests.unit.cli.harness import APP, BASE, Shell
 from winlayers.layer.findings import CATALOG
 
 
@@ -15,6 +18,24 @@ def test_check_tells_each_finding_with_its_remedy(bare: Shell) -> None:
     assert any(line.startswith("error security-invalid") for line in result.lines)
     assert any(CATALOG["security-invalid"].remedy in line for line in result.lines)
     assert "errors" in result.err
+
+
+@pytest.mark.parametrize(
+    ("code", "data"),
+    [
+        ("tar-damaged", b"no tar" * 500),
+        ("tar-damaged", BASE[:-1024] + b"X" * 512),
+        ("tar-unterminated", BASE[:-1024]),
+        ("compression-damaged", gzip.compress(BASE)[:-1]),
+    ],
+)
+def test_check_tells_damage_as_the_import_does(bare: Shell, code: str, data: bytes) -> None:
+    path = bare.write("bad.tar", data)
+    rows = bare.run("check", "--json", f"tar:{path}", code=3).rows
+    found = [row["offset"] for row in rows if row["code"] == code]
+    assert len(found) == 1
+    assert found[0] is not None
+    assert f"[{code}]" in bare.run("layer", "import", "bad", path, code=14).err
 
 
 def test_check_json_rows_have_the_documented_fields(bare: Shell) -> None:

@@ -98,7 +98,7 @@ class IndexBuilder:
         self._report_to = report
         self._tolerant = tolerant
         self._lenient_names = lenient_names or tolerant
-        self._decode = HeaderDecoder(report=self._report).file_fields
+        self._decode = HeaderDecoder(report=self.report).file_fields
         self._stream_attributes = HeaderDecoder().stream_attributes
         self._rows: list[_Row] = []
         self._folders: dict[str, int] = {"": 0}
@@ -251,7 +251,7 @@ class IndexBuilder:
         finding = Finding(
             error.finding or "security-invalid", path, error.reason, offset=header.offset
         )
-        self._report(finding)
+        self.report(finding)
         if header.typeflag == TYPE_DIRECTORY:
             return EntryKind.DIRECTORY, 0x10, 0, 0, 0, 0, 0, b"", b"", b""
         size = header.size if header.typeflag in FILE_TYPES else 0
@@ -272,7 +272,7 @@ class IndexBuilder:
             return
         if b"\\" in header.name:
             detail = "the name holds a backslash, taken for a separator"
-            self._report(Finding("name-separator", shown, detail, offset=header.offset))
+            self.report(Finding("name-separator", shown, detail, offset=header.offset))
         *heads, last = components
         path = "/".join(components)
         top = components[0]
@@ -297,7 +297,7 @@ class IndexBuilder:
             return
         if header.typeflag not in _PLAIN_TYPES:
             what = f"type {header.typeflag.decode('latin-1')!r} of a tar is no file, folder or link"
-            self._report(Finding("type-unsupported", path, what, offset=header.offset))
+            self.report(Finding("type-unsupported", path, what, offset=header.offset))
         self._add_file(path, sql_text(last), sql_text(fold(last)), parent, header)
 
     def _check_component(self, name: str, path: str, header: TarHeader) -> bool:
@@ -305,14 +305,14 @@ class IndexBuilder:
         if has_lone_surrogate(name):
             self._has_surrogates = True
             detail = f"{name!a} holds half of a surrogate pair"
-            self._report(Finding("name-surrogate", path, detail, offset=header.offset))
+            self.report(Finding("name-surrogate", path, detail, offset=header.offset))
         fault = fault_of_component(name)
         if fault is None:
             return True
         code, reason = fault
         detail = f"{name!a} {reason}"
         if self._lenient_names and code in LENIENT_FAULTS:
-            self._report(Finding(code, path, detail, offset=header.offset))
+            self.report(Finding(code, path, detail, offset=header.offset))
             return True
         return self._breach(code, path, header, detail)
 
@@ -403,7 +403,7 @@ class IndexBuilder:
                 return
         if last == OPAQUE_WHITEOUT:
             detail = f"all that the parents have in {head!r} is hidden"
-            self._report(Finding("whiteout-opaque", head, detail, offset=header.offset))
+            self.report(Finding("whiteout-opaque", head, detail, offset=header.offset))
         elif not self._check_component(hidden, path, header):
             return
         parent = self._folder(head, path, header)
@@ -643,9 +643,10 @@ class IndexBuilder:
     def _breach_at(self, code: str, path: str, offset: int, detail: str) -> None:
         if not self._tolerant:
             raise Malformed("layer tar", detail, offset=offset, entry=path, finding=code)
-        self._report(Finding(code, path, detail, offset=offset))
+        self.report(Finding(code, path, detail, offset=offset))
 
-    def _report(self, finding: Finding) -> None:
+    def report(self, finding: Finding) -> None:
+        """Report a finding, and keep it in the index."""
         self._report_to(finding)
         self._breach_count += 1
         if self._breach_count <= _BREACHES_KEPT:

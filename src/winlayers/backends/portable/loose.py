@@ -20,6 +20,7 @@ from winlayers.backends.portable._tree import SealedTable
 from winlayers.base.blocks import BlockPump
 from winlayers.base.compression import Compression, detect
 from winlayers.base.progress import Progress
+from winlayers.layer.findings import Finding
 from winlayers.layer.merge import MergedView
 
 # Said in full, because the folder for temporary files may be shared with other programs.
@@ -109,6 +110,9 @@ def _index_file(path: Path, folder: Path, builder: IndexBuilder, progress: Progr
             else:
                 pack = folder / _PACK
                 has_end = _index_packing(pump, pack, builder)
+            if not has_end:
+                detail = "it ends without an end marker, so it may have been cut"
+                builder.report(Finding("tar-unterminated", "", detail, offset=pump.size))
             builder.commit(
                 {
                     "tar_size": pump.size,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import click
 
 from winlayers.cli.checklines import Tally, finding_json, finding_lines
 from winlayers.cli.options import command, json_option, pass_session
 from winlayers.cli.session import Session
-from winlayers.cli.target import check_target, complete_target, open_target
-from winlayers.errors import EXIT_PARTIAL
+from winlayers.cli.target import check_target, complete_target, finding_of, open_target
+from winlayers.errors import EXIT_PARTIAL, Malformed
 from winlayers.layer.findings import Severity
 
 
@@ -29,8 +31,13 @@ def run(session: Session, target: str, *, strict: bool) -> int:
 
     Of each code the first hundred are told. The exit code is 3 if there are errors.
     """
-    with open_target(session, target) as opened:
-        found = Tally(check_target(opened))
+    with ExitStack() as stack:
+        try:
+            findings = check_target(stack.enter_context(open_target(session, target)))
+        except Malformed as error:
+            # A file that cannot be read to its end is what a check is there to tell.
+            findings = iter([finding_of(error, target)])
+        found = Tally(findings)
         if session.is_json:
             session.out.rows(map(finding_json, found))
         else:
