@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from winlayers.layer._rules_of_check import RULES_OF_CHECK
+from winlayers.layer._rules_of_import import RULES_OF_IMPORT
+from winlayers.layer._rules_of_loss import RULES_OF_LOSS
 from winlayers.layer.findings import CATALOG, Finding, Severity
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "findings.md"
@@ -21,6 +24,12 @@ def rows() -> dict[str, list[str]]:
         code: [cell.replace("\\|", "|") for cell in re.split(r" (?<!\\)\| ", rest)]
         for code, rest in found
     }
+
+
+def test_each_code_has_one_rule() -> None:
+    parts = (RULES_OF_IMPORT, RULES_OF_CHECK, RULES_OF_LOSS)
+    assert sum(map(len, parts)) == len(CATALOG)
+    assert {rule.severity for rule in RULES_OF_LOSS.values()} == {Severity.LOSS}
 
 
 def test_page_has_all_codes_and_no_others() -> None:
