@@ -3,21 +3,22 @@
 This is the hot path of the import: one call of ``IndexBuilder.add`` for each header. A name whose folder
 was seen and whose characters raise no question takes the short way; all else (the first of a folder,
 whiteouts, links, odd names) goes through ``_add_odd``, which checks everything. Laws that need all names
-are kept by the keys of the tables and by a few queries at the end.
+are kept by the keys of the tables, by ``_rows``, and by a few queries at the end, of ``_links`` and here.
 
-The memory is bounded: rows are written a thousand at a time, and what is remembered (folders, distinct
-descriptors) is forgotten when there is too much of it, and then found by query.
+The memory is bounded: what is remembered of rows and distinct descriptors is forgotten when there is too
+much of it, and then found by query.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 
 from winlayers.backends.portable import _index
 from winlayers.backends.portable._index import FLAG_MAPPED, sql_text, to_signed
+from winlayers.backends.portable._links import HardLinks
+from winlayers.backends.portable._rows import BATCH, EntryRows
 from winlayers.errors import InvalidName, Malformed
 from winlayers.formats.tar import TarHeader, TarReader, TarSource
 from winlayers.formats.text16 import has_lone_surrogate
@@ -51,24 +52,11 @@ from winlayers.layer.view import NODE_EA, NODE_IMPLIED, NODE_OPAQUE, NODE_REPARS
 # Plain ints: SQLite takes an enum's members the slow way.
 _FILE, _DIRECTORY, _LINK, _WHITEOUT = (int(kind) for kind in EntryKind)
 _PLAIN_TYPES = frozenset({TYPE_REGULAR, TYPE_DIRECTORY, TYPE_SYMLINK})
-# Rows go in by many in one statement, which takes half the time of as many statements. 15 values each
-# is less than the 999 in all that any SQLite takes.
-_ROWS_AT_ONCE = 60
-_BATCH = 16 * _ROWS_AT_ONCE
-_REMEMBERED_FOLDERS = 20_000
 _REMEMBERED_DESCRIPTORS = 4096
 _BREACHES_KEPT = 10_000
 
-_ROW = "(?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-# FAIL: without a journal the rows before one that stands twice cannot be taken back.
-_INSERT_ENTRY = f"INSERT OR FAIL INTO entries VALUES {_ROW}"  # noqa: S608 - a constant
-_INSERT_ENTRIES = ", ".join([_INSERT_ENTRY, *[_ROW] * (_ROWS_AT_ONCE - 1)])
-_FIND_ENTRY = "SELECT id, kind, flags FROM entries WHERE parent = ? AND folded = CAST(? AS TEXT)"
-
 # Times, size, body and descriptor of a row that has none of them.
 _NO_METADATA = (0,) * 7
-
-_Row = tuple[int | str | bytes | None, ...]
 
 
 class IndexBuilder:
@@ -100,8 +88,10 @@ class IndexBuilder:
         self._lenient_names = lenient_names or tolerant
         self._decode = HeaderDecoder(report=self.report).file_fields
         self._stream_attributes = HeaderDecoder().stream_attributes
-        self._rows: list[_Row] = []
-        self._folders: dict[str, int] = {"": 0}
+        self._rows = EntryRows(self._db, self._breach_at)
+        self._links = HardLinks(self._db, self._rows, self._breach_at)
+        # Two of the rows' own, asked for once each entry.
+        self._pending, self._folders = self._rows.pending, self._rows.folders
         self._descriptors: dict[bytes, int] = {b"": 0}
         self._next_row = 1
         self._owner_path = ""
@@ -109,9 +99,7 @@ class IndexBuilder:
         self._owner_row = 0
         self._owner_streams = 0
         self._breach_count = 0
-        self._replaced: dict[int, int] = {}
         self._has_surrogates = False
-        self._has_links = False
         self.size = 0
         self.entry_count = 0
 
@@ -147,10 +135,9 @@ class IndexBuilder:
         Raises:
             Malformed: as ``add``.
         """
-        self._flush()
-        self._forget_doubles()
-        if self._has_links:
-            self._resolve_links(find_in_parents)
+        self._rows.flush()
+        self._rows.forget_doubles()
+        self._links.resolve(find_in_parents)
         self._db.execute(
             "UPDATE entries SET flags = flags | ? WHERE id IN"
             " (SELECT parent FROM entries WHERE kind = ? AND folded = ? AND name = ?)",
@@ -213,7 +200,7 @@ class IndexBuilder:
         if (creation | access | write | change) >> 63:
             creation, access = to_signed(creation), to_signed(access)
             write, change = to_signed(write), to_signed(change)
-        self._rows.append(
+        self._pending.append(
             (
                 row,
                 parent,
@@ -240,9 +227,9 @@ class IndexBuilder:
         self._owner_row = row
         self._owner_streams = 0
         if kind == _DIRECTORY and not reparse:
-            self._remember(path, row)
-        if len(self._rows) >= _BATCH:
-            self._flush()
+            self._rows.remember(path, row)
+        if len(self._pending) >= BATCH:
+            self._rows.flush()
 
     def _undecoded(self, path: str, header: TarHeader, error: Malformed) -> FileFields:
         """What a tolerant reading makes of a header that does not parse: an entry without metadata."""
@@ -322,7 +309,7 @@ class IndexBuilder:
         if row is not None:
             return row
         components = head.split("/")
-        row, kind, depth = self._walk(components)
+        row, kind, depth = self._rows.walk(components)
         if kind != _DIRECTORY:
             what = "a whiteout" if kind == _WHITEOUT else "no folder"
             detail = f"{'/'.join(components[:depth])!r} is {what}"
@@ -333,45 +320,8 @@ class IndexBuilder:
             if not self._breach("parent-missing", path, header, detail):
                 return None
             row = self._add_bare(row, components[end - 1], _DIRECTORY, header)
-        self._remember(head, row)
+        self._rows.remember(head, row)
         return row
-
-    def _known_folder(self, head: str) -> int | None:
-        """The row of a folder, or None if this layer has no such folder (so far)."""
-        row = self._folders.get(head)
-        if row is not None:
-            return row
-        components = head.split("/")
-        row, kind, depth = self._walk(components)
-        if kind != _DIRECTORY or depth < len(components):
-            return None
-        self._remember(head, row)
-        return row
-
-    def _walk(self, components: list[str]) -> tuple[int, int, int]:
-        """Follow folders from the top, by query.
-
-        Returns:
-            The last row found, its kind (LINK for any reparse point) and its depth. A folder that is
-            less deep than asked for has no such child; anything else cannot have one.
-        """
-        self._flush()
-        row, kind = 0, _DIRECTORY
-        for depth, component in enumerate(components):
-            found = self._db.execute(_FIND_ENTRY, (row, sql_text(fold(component)))).fetchone()
-            if found is None:
-                return row, kind, depth
-            row, kind, flags = found
-            if flags & NODE_REPARSE:
-                kind = _LINK
-            if kind != _DIRECTORY:
-                return row, kind, depth + 1
-        return row, kind, len(components)
-
-    def _remember(self, path: str, row: int) -> None:
-        if len(self._folders) >= _REMEMBERED_FOLDERS:
-            self._folders = {"": 0}
-        self._folders[path] = row
 
     def _add_bare(self, parent: int, name: str, kind: int, header: TarHeader) -> int:
         """A row without metadata: a whiteout under the name that it hides, or an implied folder."""
@@ -380,15 +330,15 @@ class IndexBuilder:
         folded = fold(name)
         shown = None if name == folded else sql_text(name)
         attributes, flags = (0x10, NODE_IMPLIED) if kind == _DIRECTORY else (0, 0)
-        self._rows.append(
+        self._pending.append(
             (
                 *(row, parent, sql_text(folded), shown, kind, attributes),
                 *_NO_METADATA,
                 *(flags, header.offset),
             )
         )
-        if len(self._rows) >= _BATCH:
-            self._flush()
+        if len(self._pending) >= BATCH:
+            self._rows.flush()
         return row
 
     def _add_whiteout(self, head: str, last: str, header: TarHeader) -> None:
@@ -425,18 +375,10 @@ class IndexBuilder:
             return
         if has_lone_surrogate(target):
             self._has_surrogates = True
-        self._has_links = True
         row = self._next_row
         self._add_file(path, sql_text(name), sql_text(fold(name)), parent, header, _LINK)
         self._owner_path = ""  # streams belong to the entry that holds the data
-        target_head, _, target_name = target.rpartition("/")
-        self._db.execute(
-            "INSERT INTO details (entry, target, target_parent, target_folded)"
-            " VALUES (?, CAST(? AS TEXT), ?, CAST(? AS TEXT))"
-            " ON CONFLICT (entry) DO UPDATE SET target = excluded.target,"
-            " target_parent = excluded.target_parent, target_folded = excluded.target_folded",
-            (row, sql_text(target), self._known_folder(target_head), sql_text(fold(target_name))),
-        )
+        self._links.add(row, target)
 
     def _add_stream(self, path: str, header: TarHeader) -> bool:
         """Take an alternate stream in; False if the name is none."""
@@ -508,130 +450,6 @@ class IndexBuilder:
             self._descriptors = {b"": 0}
         self._descriptors[descriptor] = found
         return found
-
-    # -- laws that need all names ----------------------------------------------------------------
-
-    def _flush(self) -> None:
-        rows, self._rows = self._rows, []
-        if self._replaced:
-            rows = [
-                (row[0], self._replaced.get(int(row[1] or 0), row[1]), *row[2:]) for row in rows
-            ]
-        full = len(rows) - len(rows) % _ROWS_AT_ONCE
-        try:
-            for start in range(0, full, _ROWS_AT_ONCE):
-                block = rows[start : start + _ROWS_AT_ONCE]
-                self._db.execute(_INSERT_ENTRIES, list(chain.from_iterable(block)))
-            self._db.executemany(_INSERT_ENTRY, rows[full:])
-        except sqlite3.IntegrityError:
-            self._insert_singly(rows)
-
-    def _insert_singly(self, rows: list[_Row]) -> None:
-        """Find the row that stands twice; some of the rows before it are in already."""
-        for row in rows:
-            parent = self._replaced.get(int(row[1] or 0), row[1])
-            found = self._db.execute(_FIND_ENTRY, (parent, row[2])).fetchone()
-            if found is None:
-                self._db.execute(_INSERT_ENTRY, (row[0], parent, *row[2:]))
-            elif found[0] != row[0]:
-                self._double(row, int(parent or 0), found)
-
-    def _double(self, row: _Row, parent: int, found: tuple[int, int, int]) -> None:
-        path = self._path_of(parent, row[3] or row[2])
-        offset = row[14]
-        assert isinstance(offset, int)
-        if _WHITEOUT in (row[4], found[1]) and row[4] != found[1]:
-            code, detail = "whiteout-and-entry", "the layer both has this name and removes it"
-        else:
-            other = self._path_of(*self._place_of(found[0]))
-            code, detail = "name-duplicate", f"{other!r} is the same name on Windows"
-        self._breach_at(code, path, offset, detail)
-        # A tolerant reading keeps the first, and puts below it what was below the second.
-        self._replaced[int(row[0] or 0)] = found[0]
-        for folder, known in self._folders.items():
-            if known == row[0]:
-                self._folders[folder] = found[0]
-
-    def _forget_doubles(self) -> None:
-        """Drop what was noted under the rows that were not kept (tolerant reading only)."""
-        for table in ("details", "streams", "extents"):
-            self._db.executemany(
-                f"DELETE FROM {table} WHERE entry = ?",  # noqa: S608 - names of our own tables
-                [(row,) for row in self._replaced],
-            )
-
-    def _place_of(self, row: int) -> tuple[int, str]:
-        parent, name = self._db.execute(
-            "SELECT parent, coalesce(name, folded) FROM entries WHERE id = ?", (row,)
-        ).fetchone()
-        return parent, name
-
-    def _path_of(self, parent: int, name: int | str | bytes | None) -> str:
-        components = [
-            name.decode("utf-8", "surrogatepass") if isinstance(name, bytes) else str(name)
-        ]
-        while parent:
-            parent, above = self._place_of(parent)
-            components.append(above)
-        return "/".join(reversed(components))
-
-    def _resolve_links(self, find_in_parents: Callable[[str], bool | None]) -> None:
-        """Give each hard link the row of its target, and check that it is one."""
-        self._db.execute(
-            "UPDATE details SET target_row = (SELECT e.id FROM entries e WHERE e.kind != ?"
-            " AND e.parent = details.target_parent AND e.folded = details.target_folded)"
-            " WHERE target IS NOT NULL",
-            (_WHITEOUT,),
-        )
-        wrong = self._db.execute(
-            "SELECT d.entry, d.target, d.target_row, t.kind FROM details d"
-            " LEFT JOIN entries t ON t.id = d.target_row WHERE d.target IS NOT NULL AND"
-            " (t.id IS NULL OR t.id > d.entry OR t.kind = ? OR t.kind = ?)",
-            (_DIRECTORY, _LINK),
-        ).fetchall()
-        for entry, target, row, kind in wrong:
-            self._check_link(entry, target, row, kind, find_in_parents)
-
-    def _check_link(
-        self,
-        entry: int,
-        target: str,
-        row: int | None,
-        kind: int | None,
-        find_in_parents: Callable[[str], bool | None],
-    ) -> None:
-        if row is None:
-            found = find_in_parents(target)
-            if found:
-                return
-            code = "link-target-missing" if found is None else "link-to-directory"
-            detail = f"nothing is at its target {target!r}"
-        elif row > entry:
-            code, detail = "link-before-target", f"its target {target!r} comes after it"
-        elif kind == _LINK:
-            self._follow_link(entry, row)
-            return
-        else:
-            code, detail = "link-to-directory", f"its target {target!r} is a folder"
-        offset = self._db.execute("SELECT header FROM entries WHERE id = ?", (entry,)).fetchone()[0]
-        self._breach_at(code, self._path_of(*self._place_of(entry)), offset, detail)
-
-    def _follow_link(self, entry: int, row: int) -> None:
-        """A link to a link shares what that one shares; rows only get smaller, so this ends."""
-        further = self._db.execute(
-            "SELECT target, target_row FROM details WHERE entry = ?", (row,)
-        ).fetchone()
-        target, target_row = further
-        self._db.execute(
-            "UPDATE details SET target_row = ?, target_folded = NULL, target_parent = NULL"
-            " WHERE entry = ?",
-            (target_row, entry),
-        )
-        if target_row is None:
-            self._db.execute(
-                "UPDATE details SET target = CAST(? AS TEXT) WHERE entry = ?",
-                (sql_text(target), entry),
-            )
 
     # -- breaches and findings -------------------------------------------------------------------
 
