@@ -28,6 +28,29 @@ for n in range(count):
 writer.close()
 """
 
+# Nearly the longest paths and the largest descriptors that there can be, no two alike.
+GENERATE_LARGE = """
+import base64, struct, sys
+from winlayers.formats.tar import TarHeader, TarWriter
+
+def descriptor(number):
+    sid = bytes((1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0))
+    ace = (struct.pack("<BBHI", 0, 0, 59992, number) + sid).ljust(59992, bytes(1))
+    acl = struct.pack("<BBHHH", 2, 0, 60000, 1, 0) + ace
+    return base64.b64encode(struct.pack("<BBHIIII", 1, 0, 0x8004, 0, 0, 0, 20) + acl)
+
+writer = TarWriter(sys.stdout.buffer)
+path = b"Files"
+writer.add(TarHeader(path, b"5"))
+for _ in range(130):
+    path += b"/" + b"d" * 250
+    writer.add(TarHeader(path, b"5"))
+for n in range(int(sys.argv[1])):
+    rawsd = {b"MSWINDOWS.rawsd": descriptor(n)}
+    writer.add(TarHeader(path + b"/%d" % n, b"5", pax=rawsd))
+writer.close()
+"""
+
 IMPORT = """
 import resource, sys
 from pathlib import Path
@@ -48,8 +71,16 @@ print(summary.entry_count, own * unit, children * unit)
 
 @pytest.mark.parametrize(("count", "reexec"), [(200_000, False), (60_000, True)])
 def test_memory_of_many_entries_is_bounded(tmp_path: Path, count: int, reexec: bool) -> None:
+    check_memory(tmp_path, GENERATE, count, reexec)
+
+
+def test_memory_of_large_entries_is_bounded(tmp_path: Path) -> None:
+    check_memory(tmp_path, GENERATE_LARGE, 1200, False)
+
+
+def check_memory(tmp_path: Path, generate: str, count: int, reexec: bool) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", GENERATE, str(count)], cwd=REPOSITORY, stdout=subprocess.PIPE
+        [sys.executable, "-c", generate, str(count)], cwd=REPOSITORY, stdout=subprocess.PIPE
     ) as generator:
         told = subprocess.run(
             [sys.executable, "-c", IMPORT, str(tmp_path / "root"), str(reexec)],

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
+from winlayers.base.remembered import Remembered
 from winlayers.errors import InvalidArgument, InvalidName, Malformed
 from winlayers.formats.tar import TarHeader, TarReader, TarSource
 from winlayers.formats.text16 import has_lone_surrogate, utf16_decode, utf16_encode
@@ -55,6 +56,7 @@ __all__ = ["BackupTarReader", "BackupTarWriter"]
 _KNOWN_TYPES = FILE_TYPES | {TYPE_LINK, TYPE_SYMLINK, TYPE_DIRECTORY}
 # Folders remembered; their names need not be checked again for every file in them.
 _MEMORY = 8192
+_MEMORY_SIZE = 4 << 20  # bytes of all of them
 
 
 def _ignore(finding: Finding) -> None:
@@ -97,7 +99,7 @@ class BackupTarReader:
         self._base = base
         self._lenient = lenient_names
         self._report = on_finding
-        self._folders: dict[bytes, str] = {}
+        self._folders: Remembered[bytes, str] = Remembered(_MEMORY, _MEMORY_SIZE)
         self._ahead: TarHeader | None = None
         self._path = ""
         self._data: Part | None = None  # of the current entry, not given out yet
@@ -293,9 +295,7 @@ class BackupTarReader:
             detail = "a backslash separates names"
             self._report(Finding("name-separator", self._path, detail, offset=header.offset))
         if folders and is_simple:
-            if len(self._folders) >= _MEMORY:
-                self._folders.clear()
-            self._folders[head] = folder
+            self._folders.remember(head, folder, len(head))
         return folder, name
 
     def _check_name(self, name: str, path: str, header: TarHeader) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TypeAlias
 
+from winlayers.base.remembered import Remembered
 from winlayers.errors import Malformed, WinlayersError
 from winlayers.formats.ea import ExtendedAttribute, build_ea_list, parse_ea_list
 from winlayers.formats.filetime import (
@@ -62,6 +63,7 @@ _FILE, _DIRECTORY = EntryKind.FILE, EntryKind.DIRECTORY
 _EPOCH = 116444736000000000
 # Distinct texts remembered; a layer repeats a few hundred descriptors many thousand times.
 _MEMORY = 4096
+_MEMORY_SIZE = 4 << 20  # bytes of all of them
 
 
 class Dialect(Enum):
@@ -103,7 +105,7 @@ class HeaderDecoder:
     ) -> None:
         self._dialect = dialect
         self._report = report
-        self._descriptors: dict[bytes, bytes] = {}
+        self._descriptors: Remembered[bytes, bytes] = Remembered(_MEMORY, _MEMORY_SIZE)
         self._attributes: dict[bytes, int] = {}
 
     def file_entry(self, path: str, header: TarHeader) -> Entry:
@@ -251,9 +253,7 @@ class HeaderDecoder:
         except Malformed as error:
             error.finding = "security-invalid"
             raise
-        if len(self._descriptors) >= _MEMORY:
-            self._descriptors.clear()
-        return self._descriptors.setdefault(text, descriptor)
+        return self._descriptors.remember(text, descriptor, len(text))
 
     def _rare_records(
         self, path: str, header: TarHeader, security: bytes

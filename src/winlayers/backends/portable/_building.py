@@ -19,6 +19,7 @@ from winlayers.backends.portable import _index
 from winlayers.backends.portable._index import FLAG_MAPPED, sql_text, to_signed
 from winlayers.backends.portable._links import HardLinks
 from winlayers.backends.portable._rows import BATCH, EntryRows
+from winlayers.base.remembered import Remembered
 from winlayers.errors import InvalidName, Malformed
 from winlayers.formats.tar import TarHeader, TarReader, TarSource
 from winlayers.formats.text16 import has_lone_surrogate
@@ -53,6 +54,7 @@ from winlayers.layer.view import NODE_EA, NODE_IMPLIED, NODE_OPAQUE, NODE_REPARS
 _FILE, _DIRECTORY, _LINK, _WHITEOUT = (int(kind) for kind in EntryKind)
 _PLAIN_TYPES = frozenset({TYPE_REGULAR, TYPE_DIRECTORY, TYPE_SYMLINK})
 _REMEMBERED_DESCRIPTORS = 4096
+_REMEMBERED_BYTES = 4 << 20  # of descriptors, which may have 128 KiB
 _BREACHES_KEPT = 10_000
 
 # Times, size, body and descriptor of a row that has none of them.
@@ -92,7 +94,9 @@ class IndexBuilder:
         self._links = HardLinks(self._db, self._rows, self._breach_at)
         # Two of the rows' own, asked for once each entry.
         self._pending, self._folders = self._rows.pending, self._rows.folders
-        self._descriptors: dict[bytes, int] = {b"": 0}
+        self._descriptors: Remembered[bytes, int] = Remembered(
+            _REMEMBERED_DESCRIPTORS, _REMEMBERED_BYTES, {b"": 0}
+        )
         self._next_row = 1
         self._owner_path = ""
         self._owner_name = b""
@@ -227,7 +231,7 @@ class IndexBuilder:
         self._owner_row = row
         self._owner_streams = 0
         if kind == _DIRECTORY and not reparse:
-            self._rows.remember(path, row)
+            self._folders.remember(path, row, len(path))
         if len(self._pending) >= BATCH:
             self._rows.flush()
 
@@ -315,13 +319,12 @@ class IndexBuilder:
             detail = f"{'/'.join(components[:depth])!r} is {what}"
             self._breach("parent-not-directory", path, header, detail)
             return None
-        for end in range(depth + 1, len(components) + 1):
-            detail = f"there is no entry for {'/'.join(components[:end])!r} before it"
-            if not self._breach("parent-missing", path, header, detail):
-                return None
-            row = self._add_bare(row, components[end - 1], _DIRECTORY, header)
-        self._rows.remember(head, row)
-        return row
+        if depth < len(components):
+            detail = f"there is no entry for {'/'.join(components[: depth + 1])!r} before it"
+            self._breach("parent-missing", path, header, detail)
+        for component in components[depth:]:
+            row = self._add_bare(row, component, _DIRECTORY, header)
+        return self._folders.remember(head, row, len(head))
 
     def _add_bare(self, parent: int, name: str, kind: int, header: TarHeader) -> int:
         """A row without metadata: a whiteout under the name that it hides, or an implied folder."""
@@ -446,10 +449,7 @@ class IndexBuilder:
         found: int = self._db.execute(
             "SELECT id FROM descriptors WHERE bytes = ?", (descriptor,)
         ).fetchone()[0]
-        if len(self._descriptors) >= _REMEMBERED_DESCRIPTORS:
-            self._descriptors = {b"": 0}
-        self._descriptors[descriptor] = found
-        return found
+        return self._descriptors.remember(descriptor, found, len(descriptor))
 
     # -- breaches and findings -------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from itertools import chain
 
 from winlayers.backends.portable._index import sql_text
+from winlayers.base.remembered import Remembered
 from winlayers.layer.entry import EntryKind
 from winlayers.layer.names import fold
 from winlayers.layer.view import NODE_REPARSE
@@ -23,7 +24,9 @@ _DIRECTORY, _LINK, _WHITEOUT = map(int, (EntryKind.DIRECTORY, EntryKind.LINK, En
 _ROWS_AT_ONCE = 60
 #: Pending rows at which it is time to flush.
 BATCH = 16 * _ROWS_AT_ONCE
+# Folders, and characters of their paths: a path may have 32,767.
 _REMEMBERED_FOLDERS = 20_000
+_REMEMBERED_CHARACTERS = 4 << 20
 
 _ROW = "(?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 # FAIL: without a journal the rows before one that stands twice cannot be taken back.
@@ -44,7 +47,7 @@ class EntryRows:
             passed on, and if it returns the first of the two is kept.
     Attributes:
         pending: rows that are not written yet; whoever appends flushes at ``BATCH``.
-        folders: path -> row of the folders remembered. Always the same dict.
+        folders: path -> row of the folders remembered, under each spelling that came.
     """
 
     def __init__(
@@ -53,15 +56,10 @@ class EntryRows:
         self._db = db
         self._breach = breach
         self.pending: list[Row] = []
-        self.folders: dict[str, int] = {"": 0}
+        self.folders: Remembered[str, int] = Remembered(
+            _REMEMBERED_FOLDERS, _REMEMBERED_CHARACTERS, {"": 0}
+        )
         self._replaced: dict[int, int] = {}
-
-    def remember(self, path: str, row: int) -> None:
-        """Remember the row of a folder, under a spelling of its path."""
-        if len(self.folders) >= _REMEMBERED_FOLDERS:
-            self.folders.clear()
-            self.folders[""] = 0
-        self.folders[path] = row
 
     def walk(self, components: list[str]) -> tuple[int, int, int]:
         """Follow folders from the top, by query.
@@ -92,8 +90,7 @@ class EntryRows:
         row, kind, depth = self.walk(components)
         if kind != _DIRECTORY or depth < len(components):
             return None
-        self.remember(path, row)
-        return row
+        return self.folders.remember(path, row, len(path))
 
     def path_of(self, row: int) -> str:
         """The path of an entry that is written."""
@@ -126,15 +123,21 @@ class EntryRows:
 
     def _insert_singly(self, rows: list[Row]) -> None:
         """Find the row that stands twice; some of the rows before it are in already."""
+        doubles: dict[int, int] = {}
         for row in rows:
             parent = self._replaced.get(int(row[1] or 0), row[1])
             found = self._db.execute(_FIND_ENTRY, (parent, row[2])).fetchone()
             if found is None:
                 self._db.execute(_INSERT_ENTRY, (row[0], parent, *row[2:]))
             elif found[0] != row[0]:
-                self._double(row, int(parent or 0), found)
+                self._refuse_double(row, int(parent or 0), found)
+                # A tolerant reading keeps the first, and puts below it what was below the second.
+                doubles[int(row[0] or 0)] = self._replaced[int(row[0] or 0)] = found[0]
+        for folder, known in self.folders.items():
+            if known in doubles:
+                self.folders[folder] = doubles[known]
 
-    def _double(self, row: Row, parent: int, found: tuple[int, int, int]) -> None:
+    def _refuse_double(self, row: Row, parent: int, found: tuple[int, int, int]) -> None:
         path = self._path_below(parent, row[3] or row[2])
         offset = row[14]
         assert isinstance(offset, int)
@@ -144,11 +147,6 @@ class EntryRows:
             detail = f"{self.path_of(found[0])!r} is the same name on Windows"
             code = "name-duplicate"
         self._breach(code, path, offset, detail)
-        # A tolerant reading keeps the first, and puts below it what was below the second.
-        self._replaced[int(row[0] or 0)] = found[0]
-        for folder, known in self.folders.items():
-            if known == row[0]:
-                self.folders[folder] = found[0]
 
     def _place_of(self, row: int) -> tuple[int, str]:
         parent, name = self._db.execute(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.builders import a_file, a_layer, a_link, an_import, layer_tar
+from tests.support.builders import a_file, a_layer, a_link, an_import, layer_tar, paths_of
 from winlayers.backends.portable.backend import PortableBackend
 from winlayers.backends.portable.loose import open_loose
 from winlayers.formats.tar import TarFormat, TarHeader, TarWriter
@@ -53,6 +53,33 @@ def test_hard_link_that_stands_twice_is_a_finding_and_no_crash(tmp_path: Path) -
         assert link is not None
         assert layer.view.entry(link).target == "Files/a"
     assert found == [("name-duplicate", "Files/L")]
+
+
+def test_missing_folders_of_one_entry_are_one_finding(tmp_path: Path) -> None:
+    path = _tar(tmp_path / "layer.tar", _folder(b"Files"), _file(b"Files/a" + 5000 * b"/b"))
+    with open_loose(path, tmpdir=tmp_path, is_base=True) as layer:
+        (finding,) = layer.table.findings()
+        found = paths_of(layer.view)
+    assert (finding.code, finding.entry) == ("parent-missing", found[-1])
+    assert finding.detail == "there is no entry for 'Files/a' before it"
+    assert len(found) == 5002
+
+
+def test_what_is_below_the_second_of_two_folders_is_found_below_the_first(tmp_path: Path) -> None:
+    path = _tar(
+        tmp_path / "layer.tar",
+        _folder(b"Files"),
+        _folder(b"Files/a"),
+        _folder(b"Files/A"),
+        _file(b"Files/A/x"),
+        *[_file(b"Files/%d" % number) for number in range(1000)],
+        _file(b"Files/A/y"),
+    )
+    with open_loose(path, tmpdir=tmp_path, is_base=True) as layer:
+        assert [finding.code for finding in layer.table.findings()] == ["name-duplicate"]
+        found = paths_of(layer.view)
+    assert {"Files/a/x", "Files/a/y"} <= set(found)
+    assert len(found) == 1004
 
 
 def test_refused_name_with_a_lone_surrogate_can_be_told(tmp_path: Path) -> None:
