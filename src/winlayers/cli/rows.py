@@ -13,19 +13,29 @@ from winlayers.cli.paths import shown_path
 from winlayers.errors import Malformed, PathNotFound
 from winlayers.formats.filetime import format_filetime
 from winlayers.formats.reparse import TAG_NAMES, MountPoint, SymbolicLink, parse_reparse, tag_of
-from winlayers.layer.entry import EntryKind, attribute_names
+from winlayers.layer.entry import (
+    FILE_ATTRIBUTE_ARCHIVE,
+    FILE_ATTRIBUTE_DIRECTORY,
+    FILE_ATTRIBUTE_HIDDEN,
+    FILE_ATTRIBUTE_READONLY,
+    FILE_ATTRIBUTE_REPARSE_POINT,
+    FILE_ATTRIBUTE_SPARSE_FILE,
+    FILE_ATTRIBUTE_SYSTEM,
+    EntryKind,
+    attribute_names,
+)
 from winlayers.layer.view import NODE_REPARSE, Node, View, shown_attributes
 
 # Letter and bit of FILE_ATTRIBUTE_*, as PowerShell and attrib show them.
 _LETTERS = (
-    ("d", 0x10),
-    ("a", 0x20),
-    ("r", 0x1),
-    ("h", 0x2),
-    ("s", 0x4),
-    ("l", 0x400),
+    ("d", FILE_ATTRIBUTE_DIRECTORY),
+    ("a", FILE_ATTRIBUTE_ARCHIVE),
+    ("r", FILE_ATTRIBUTE_READONLY),
+    ("h", FILE_ATTRIBUTE_HIDDEN),
+    ("s", FILE_ATTRIBUTE_SYSTEM),
+    ("l", FILE_ATTRIBUTE_REPARSE_POINT),
     ("c", 0x800),
-    ("p", 0x200),
+    ("p", FILE_ATTRIBUTE_SPARSE_FILE),
 )
 
 format_time = functools.lru_cache(maxsize=4096)(format_filetime)

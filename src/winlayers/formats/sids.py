@@ -246,7 +246,6 @@ _NAMES: dict[Sid, str] = {Sid.from_text(text): name for _, text, name in _WELL_K
 _NAMES |= {Sid.from_text(text): name for text, name in _NAMED}
 _RELATIVE_NAMES: dict[int, str] = {rid: name for _, rid, name in _RELATIVE}
 
-EVERYONE = ALIASES["WD"]
 CREATOR_OWNER = ALIASES["CO"]
 CREATOR_GROUP = ALIASES["CG"]
 SYSTEM = ALIASES["SY"]
