@@ -114,7 +114,11 @@ class Backend(Protocol):
         """Make a sealed layer of a tar, or fill a created one; all of it or nothing."""
 
     def export_tar(self, layer_id: str, chain: Chain) -> BinaryIO:
-        """The layer's tar; for a sealed layer that was imported the same bytes again."""
+        """The layer's tar.
+
+        A backend that keeps the tar itself gives the same bytes again. Another makes one of the entries
+        (``tarcopy``), with the same content, but not of the same digest unless the tar came from there.
+        """
 
     def create(self, layer_id: str, chain: Chain, files: Mapping[str, bytes]) -> None:
         """Make a created layer with the driver's files in it."""
