@@ -55,7 +55,10 @@ _FILE, _DIRECTORY, _LINK, _WHITEOUT = (int(kind) for kind in EntryKind)
 _PLAIN_TYPES = frozenset({TYPE_REGULAR, TYPE_DIRECTORY, TYPE_SYMLINK})
 _REMEMBERED_DESCRIPTORS = 4096
 _REMEMBERED_BYTES = 4 << 20  # of descriptors, which may have 128 KiB
+# Findings kept in an index, characters of them, and how many missing folders of one entry are told.
 _BREACHES_KEPT = 10_000
+_BREACH_CHARACTERS_KEPT = 16 << 20
+_MISSING_TOLD = 16
 
 # Times, size, body and descriptor of a row that has none of them.
 _NO_METADATA = (0,) * 7
@@ -103,6 +106,7 @@ class IndexBuilder:
         self._owner_row = 0
         self._owner_streams = 0
         self._breach_count = 0
+        self._breach_size = 0
         self._has_surrogates = False
         self.size = 0
         self.entry_count = 0
@@ -319,10 +323,10 @@ class IndexBuilder:
             detail = f"{'/'.join(components[:depth])!r} is {what}"
             self._breach("parent-not-directory", path, header, detail)
             return None
-        if depth < len(components):
-            detail = f"there is no entry for {'/'.join(components[: depth + 1])!r} before it"
-            self._breach("parent-missing", path, header, detail)
-        for component in components[depth:]:
+        for end, component in enumerate(components[depth:], depth + 1):
+            if end <= depth + _MISSING_TOLD:
+                detail = f"there is no entry for {'/'.join(components[:end])!r} before it"
+                self._breach("parent-missing", path, header, detail)
             row = self._add_bare(row, component, _DIRECTORY, header)
         return self._folders.remember(head, row, len(head))
 
@@ -467,7 +471,9 @@ class IndexBuilder:
         """Report a finding, and keep it in the index."""
         self._report_to(finding)
         self._breach_count += 1
-        if self._breach_count <= _BREACHES_KEPT:
+        self._breach_size += len(finding.entry) + len(finding.detail)
+        is_kept = self._breach_size <= _BREACH_CHARACTERS_KEPT
+        if is_kept and self._breach_count <= _BREACHES_KEPT:
             if has_lone_surrogate(finding.entry):
                 self._has_surrogates = True
             self._db.execute(
