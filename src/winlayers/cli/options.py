@@ -15,7 +15,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from winlayers.cli.session import Session
+from winlayers.cli.session import STAGING, Session
 
 BACKENDS = ("auto", "portable", "native")
 PROGRESS_MODES = ("auto", "plain", "none")
@@ -120,7 +120,7 @@ _GLOBALS: tuple[tuple[list[str], str, dict[str, Any]], ...] = (
     ),
     (
         ["--tmpdir"],
-        "Where to stage, on the disk of the root (default: ROOT/tmp).",
+        f"Stage in DIR/{STAGING}, on the disk of the root (default: in ROOT/tmp).",
         {"type": click.Path(path_type=Path), "metavar": "DIR"},
     ),
     (

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Self
 import click
 from click.shell_completion import CompletionItem
 
-from winlayers.cli.session import LAYERS, Session
+from winlayers.cli.session import LAYERS, STAGING, Session
 from winlayers.errors import (
     InvalidArgument,
     InvalidReference,
@@ -191,7 +191,9 @@ def _telling_of_tmpdir(tmpdir: Path) -> Iterator[None]:
     except OSError as error:
         place = Path(os.fsdecode(error.filename or ""))
         if tmpdir in (place, *place.parents) or place in tmpdir.parents:
-            error.add_note("The index of a bare tar is made there; --tmpdir names another folder.")
+            error.add_note(
+                f"The index of a bare tar is made in {tmpdir}; --tmpdir DIR has it made in DIR/{STAGING}."
+            )
         raise
 
 

@@ -78,9 +78,14 @@ def test_bare_tar_that_is_damaged_leaves_nothing_behind(bare: Shell) -> None:
 
 def test_bare_tar_without_room_for_its_index_tells_of_tmpdir(bare: Shell) -> None:
     bare.root.write_bytes(b"a file, not a folder")
-    assert "--tmpdir" in bare.run("ls", "tar:" + bare.write("x.tar", APP), code=10).err
-    tmpdir = str(bare.folder / "tmp")
-    assert bare.run("--tmpdir", tmpdir, "ls", "tar:" + bare.write("x.tar", APP)).lines != []
+    told = bare.run("ls", "tar:" + bare.write("x.tar", APP), code=10).err
+    assert (
+        f"is made in {bare.root / 'tmp'}; --tmpdir DIR has it made in DIR/winlayers-staging" in told
+    )
+    tmpdir = bare.folder / "tmp"
+    assert bare.run("--tmpdir", str(tmpdir), "ls", "tar:" + bare.write("x.tar", APP)).lines != []
+    assert [path.name for path in tmpdir.iterdir()] == ["winlayers-staging"]
+    assert "DIR/winlayers-staging" in " ".join(bare.run("ls", "--help").out.decode().split())
 
 
 def test_layer_ids_and_transports_are_completed(shared: Shell) -> None:
