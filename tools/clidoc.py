@@ -85,7 +85,7 @@ FIELDS = """
 | `stat` | `path kind attributes size times{creation access write change} security{owner owner_name group group_name sddl raw} reparse{tag name … raw} streams[name size sparse] ea[name size need value] target target_layer layer layers` |
 | `layer import` | `id parent diff_id digest size entries tar_size findings` |
 | `layer ls` | `id parent kind size entries diff_id created` |
-| `layer inspect` | those of `layer ls`, and `digest tar_size disk_size chain children os_build dir findings` |
+| `layer inspect` | those of `layer ls`, and `digest tar_size disk_size chain children os_build os_product dir findings` |
 | `layer changes`, `diff-tree` | `kind` (A, C or D) `path metadata_only is_directory size` |
 | `layer size` | `id size` |
 | `check` | `severity code layer entry detail offset title cause remedy` |

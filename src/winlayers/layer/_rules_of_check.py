@@ -108,6 +108,12 @@ RULES_OF_CHECK: dict[str, Rule] = {
         "The file has not the base block of a hive, so Windows cannot load it.",
         "Have the layer built again; such files are binary and no text tool may touch them.",
     ),
+    "hive-damaged": Rule(
+        _W,
+        "hive with keys that cannot be read",
+        "Its base block is sound, but what the build of Windows is read from is not; Windows may not load it.",
+        "Have the layer built again; load the hive on Windows to see whether it can be repaired.",
+    ),
     "hive-dirty": Rule(
         _W,
         "hive that was not closed",
