@@ -3,7 +3,8 @@
 A process id alone names a process only while it lives. Together with the time of its start it names it
 for good, and that is what is kept where a process is remembered. This module starts, stops and
 signals nothing.
-Source: proc(5), /proc/PID/stat field 22 and /proc/sys/kernel/random/boot_id.
+Source: proc(5), /proc/PID/stat field 22 and /proc/sys/kernel/random/boot_id; for Windows see
+``_windows_processes``.
 """
 
 from __future__ import annotations
@@ -23,12 +24,18 @@ def process_start_time(pid: int) -> str | None:
         pid: the number of the process.
     Returns:
         Text that no other process with this number has, before or later. None when no such process
-        runs, or on a system where it cannot be told (all but Linux and macOS).
+        runs, or on a system where it cannot be told (all but Linux, macOS and Windows).
+    Raises:
+        PermissionError: it runs, and Windows does not tell this user since when.
     """
     if sys.platform == "linux":
         return _start_by_proc(pid)
     elif sys.platform == "darwin":
         return _start_by_ps(pid)
+    elif sys.platform == "win32":
+        from winlayers.base._windows_processes import Kernel32, start_of_process
+
+        return start_of_process(pid, Kernel32())
     else:
         return None
 

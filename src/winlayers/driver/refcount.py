@@ -141,7 +141,10 @@ def _this_process() -> tuple[int, str]:
 
 
 def _lives(pid: int, started: str) -> bool:
-    return str(process_start_time(pid)) == started
+    try:
+        return str(process_start_time(pid)) == started
+    except PermissionError:
+        return True  # somebody has the number, and it cannot be told who: then the layer stays held
 
 
 def _total(db: sqlite3.Connection, layer_id: str) -> int:
