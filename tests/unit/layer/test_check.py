@@ -29,6 +29,7 @@ from winlayers.backends.memory import HeldEntry, HeldPart
 from winlayers.backends.portable.loose import open_loose
 from winlayers.formats.ea import NEED_EA, ExtendedAttribute, build_ea_list
 from winlayers.formats.filetime import GO_ZERO_TIME_FILETIME
+from winlayers.formats.hive.cells import parse_base_block
 from winlayers.formats.reparse import (
     TAG_AF_UNIX,
     TAG_LX_SYMLINK,
@@ -42,7 +43,6 @@ from winlayers.formats.sddl import parse_sddl
 from winlayers.formats.security import Control, SecurityDescriptor, build_descriptor
 from winlayers.layer.check import bounded, check_layer, guess_is_base
 from winlayers.layer.checks.builds import check_build
-from winlayers.layer.checks.hivefiles import fault_of_base_block
 from winlayers.layer.findings import CATALOG, Finding
 
 DATA = Path(__file__).parents[2] / "data"
@@ -370,7 +370,7 @@ def test_real_hives_are_taken() -> None:
     bcd = (DATA / "minimal_BCD").read_bytes()
     assert codes(a_base(a_file(BCD, bcd)), is_base=True) == set()
     software = (DATA / "Software_plain_small").read_bytes()
-    assert fault_of_base_block(software[:4096]) is None
+    assert not parse_base_block(software[:4096]).is_dirty
 
 
 def test_finding_tells_layer_and_entry() -> None:

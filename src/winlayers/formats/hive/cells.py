@@ -163,6 +163,11 @@ class BaseBlock:
     file_name: str
     flags: HiveFlags
 
+    @property
+    def is_dirty(self) -> bool:
+        """Whether the hive was not closed, so that its transaction logs may be needed."""
+        return self.primary_sequence != self.secondary_sequence
+
 
 @dataclass(frozen=True, slots=True)
 class KeyCell:

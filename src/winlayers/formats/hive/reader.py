@@ -124,7 +124,7 @@ class Hive:
     @property
     def is_dirty(self) -> bool:
         """Whether it was not closed, so that its transaction logs may be needed."""
-        return self.base_block.primary_sequence != self.base_block.secondary_sequence
+        return self.base_block.is_dirty
 
     @property
     def is_layered(self) -> bool:
