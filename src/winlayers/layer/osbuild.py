@@ -8,7 +8,8 @@ over it. Here that is done for the one key that tells the build, ``Microsoft\\Wi
     ProductName, EditionID, InstallationType, BuildLabEx, DisplayVersion    SZ
 
 A hive that cannot be read is reported, and neither it nor what is below it is asked: what layers above say is
-known all the same, and the rest is not. This module refuses to know other keys and how hives are written.
+known all the same, and the rest is not. One that was not closed is read without its transaction log, so that
+what an update wrote last may be missing. This module refuses to know other keys and how hives are written.
 Source: msuhanov/regf (layered keys); microsoft/hcsshim (where the hives of a layer are).
 """
 
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from winlayers.errors import Malformed, PathNotFound, TooLarge
 from winlayers.formats.hive.cells import Semantics
 from winlayers.formats.hive.reader import Hive, Key, Value
+from winlayers.layer.checks.hivefiles import has_log
 from winlayers.layer.findings import Finding
 from winlayers.layer.merge import LayerTable, MergedView
 from winlayers.layer.names import FILES, HIVES, fold
@@ -87,7 +89,8 @@ def read_os_build(
         tables: the layers, nearest first; they stay open.
         has_base: whether the last is a base layer. Where it is not at hand, only what the differences
             say is known.
-        report: called with a finding for each hive that cannot be read, or was not closed.
+        report: called with a finding for each hive that cannot be read, or that was not closed and has no
+            transaction log beside it.
     Returns:
         The build, or None where the numbers are not known.
     """
@@ -140,7 +143,7 @@ def _hives(
         if hive is None:
             continue
         found = _LayerHive(hive.root, node.path, table.layer_id)
-        if hive.is_dirty:
+        if hive.is_dirty and not has_log(view, node.path):
             report(found.finding("hive-dirty", "its two sequence numbers differ"))
         yield found
 

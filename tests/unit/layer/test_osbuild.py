@@ -319,3 +319,5 @@ def test_hive_that_was_not_closed_is_read_and_reported() -> None:
     build, findings = found(raw(hive, SOFTWARE))
     assert build == FULL
     assert [(one.code, one.entry) for one in findings] == [("hive-dirty", SOFTWARE)]
+    log = a_file(f"{SOFTWARE}.LOG1", b"log")
+    assert found(a_layer(a_file(SOFTWARE, hive), log)) == (FULL, [])

@@ -12,7 +12,7 @@ from winlayers.errors import Malformed
 from winlayers.formats.hive.cells import BASE_BLOCK_SIZE, parse_base_block
 from winlayers.layer.checks.subject import Subject
 from winlayers.layer.findings import Finding
-from winlayers.layer.view import Node
+from winlayers.layer.view import Node, View
 
 
 def check_hive(subject: Subject, node: Node, *, invalid: str = "hive-invalid") -> Iterator[Finding]:
@@ -41,6 +41,17 @@ def check_hive(subject: Subject, node: Node, *, invalid: str = "hive-invalid") -
         return
     if head.is_dirty:
         yield subject.finding("hive-dirty", node.path, "its two sequence numbers differ")
+
+
+def has_log(view: View, path: str) -> bool:
+    """Whether a transaction log lies beside a hive, so that Windows can complete it.
+
+    Args:
+        view: the layer that has the hive, by itself.
+        path: of the hive.
+    """
+    logs = (view.lookup(f"{path}.{suffix}") for suffix in ("LOG", "LOG1", "LOG2"))
+    return any(log is not None and log.size for log in logs)
 
 
 def _head(file: BinaryIO) -> bytes:

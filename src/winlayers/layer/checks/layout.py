@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from winlayers.layer.checks.hivefiles import check_hive
+from winlayers.layer.checks.hivefiles import check_hive, has_log
 from winlayers.layer.checks.subject import Subject
 from winlayers.layer.entry import EntryKind
 from winlayers.layer.findings import Finding
@@ -111,16 +111,10 @@ def _check_config(subject: Subject) -> Iterator[Finding]:
             missing.append(name)
             continue
         for finding in check_hive(subject, node):
-            if finding.code != "hive-dirty" or not _has_log(subject, node):
+            if finding.code != "hive-dirty" or not has_log(subject.own, node.path):
                 yield finding
     if missing:
         yield subject.finding("hive-config-missing", CONFIG, f"there is no {', '.join(missing)}")
-
-
-def _has_log(subject: Subject, hive: Node) -> bool:
-    """Whether a transaction log lies beside a hive, so that Windows can complete it."""
-    logs = (subject.own.lookup(f"{hive.path}.{suffix}") for suffix in ("LOG", "LOG1", "LOG2"))
-    return any(log is not None and log.size for log in logs)
 
 
 def _check_misplaced(subject: Subject) -> Iterator[Finding]:

@@ -69,7 +69,7 @@ class MetadataCheck:
             return
         if node.kind is not EntryKind.LINK:
             yield from self._check_security(node, entry)
-        yield from self._check_times(entry)
+            yield from self._check_times(entry)
         yield from self._check_attributes(node, entry)
         if entry.ea:
             yield from self._check_ea(entry)
