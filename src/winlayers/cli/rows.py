@@ -24,7 +24,7 @@ from winlayers.layer.entry import (
     EntryKind,
     attribute_names,
 )
-from winlayers.layer.view import NODE_REPARSE, Node, View, shown_attributes
+from winlayers.layer.view import NODE_IMPLIED, NODE_REPARSE, Node, View, shown_attributes
 
 # Letter and bit of FILE_ATTRIBUTE_*, as PowerShell and attrib show them.
 _LETTERS = (
@@ -107,6 +107,8 @@ def long_lines(
         shown = resolved(view, node) if node.kind is EntryKind.LINK else node
         tail = link_text(view, node, raw=raw) if node is not shown or node.flags else ""
         time = format_time(shown.write_filetime)[:19].replace("T", " ")
+        if shown.flags & NODE_IMPLIED:
+            time = f"{'-':<19}"  # no entry tells it
         letters = attribute_letters(shown_attributes(shown))
         size = "" if shown.kind is EntryKind.DIRECTORY else str(shown.size)
         yield f"{letters} {size:>12} {time} {name_of(node)}{tail}"

@@ -10,6 +10,7 @@ Source: moby/moby daemon/graphdriver/windows/windows.go.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -40,6 +41,7 @@ from winlayers.errors import (
     ParentMissing,
     PathNotFound,
     RemoteFailure,
+    StoreCorrupt,
 )
 from winlayers.layer.chain import Chain
 from winlayers.layer.entry import EntryKind, LayerSummary
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from winlayers.layer.changes import Change
 
 NAME = "windowsfilter"
+_log = logging.getLogger("winlayers.driver")
 
 
 @runtime_checkable
@@ -197,8 +200,7 @@ class Driver:
         done = []
         for folder in sorted(self._home.iterdir()) if self._home.is_dir() else ():
             if folder.name.endswith(REMOVING):
-                self._backend.destroy(folder.name)
-                done.append(f"removed {folder.name}")
+                done.append(self._finish_removal(folder.name))
         if isinstance(self._backend, Recovers):
             done.extend(f"removed unfinished import {name}" for name in self._backend.recover())
         try:
@@ -297,13 +299,14 @@ class Driver:
         return chain
 
     def children(self, layer_id: str) -> list[str]:
-        """The ids of the layers that stand on one, near or far."""
+        """The ids of the layers that stand on one, near or far.
+
+        Raises:
+            StoreCorrupt: a layer does not tell what it stands on.
+        """
         resolved = self._resolve(layer_id)
-        return [
-            other
-            for other in self.layers()
-            if resolved in read_layer_chain(self._dir(other)).layer_ids
-        ]
+        others = (other for other in self.layers() if other != resolved)
+        return [other for other in others if resolved in self._named_chain(other)]
 
     def usage(self, layer_id: str) -> Usage:
         """What a layer holds."""
@@ -315,6 +318,25 @@ class Driver:
         return self._backend_view((resolved, *(() if alone else self.chain(layer_id))))
 
     # -- inside --------------------------------------------------------------------------------------
+
+    def _finish_removal(self, name: str) -> str:
+        """Remove what is left of a layer; what happened. Who may not remove it can read all the same."""
+        try:
+            self._backend.destroy(name)
+        except OSError as error:
+            _log.warning("what is left of a removed layer cannot be removed: %s: %s", name, error)
+            return f"could not remove {name}: {error}"
+        return f"removed {name}"
+
+    def _named_chain(self, layer_id: str) -> Chain:
+        try:
+            return read_layer_chain(self._dir(layer_id))
+        except StoreCorrupt as error:
+            error.add_note(
+                f"So nothing tells which layers {layer_id} stands on: write the file again, or remove "
+                f"layer {layer_id}."
+            )
+            raise
 
     def _clean_up_after(self, failure: RemoteFailure) -> None:
         """Remove what a write-layer process that died could not remove."""

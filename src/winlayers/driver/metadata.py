@@ -81,12 +81,23 @@ def read_layer_chain(folder: Path) -> Chain:
 
 
 def read_layer_id(folder: Path) -> str | None:
-    """The other id of the layer in a folder, or None."""
+    """The other id of the layer in a folder, or None.
+
+    Raises:
+        StoreCorrupt: the file holds what cannot be an id; it would lead elsewhere.
+    """
     for name in _LAYER_ID_NAMES:
+        path = folder / name
         try:
-            return (folder / name).read_text()
+            content = path.read_bytes()
         except FileNotFoundError:
             continue
+        try:
+            return check_layer_id(content.decode("ascii"))
+        except (UnicodeDecodeError, InvalidName) as error:
+            raise StoreCorrupt(
+                f"{path} holds {content[:80]!r}, which cannot be the id of a layer; remove the file"
+            ) from error
     return None
 
 

@@ -57,7 +57,7 @@ def resolve_path(view: View, path: str, *, start: str = FILES, follow_last: bool
             if not follow_last or not node.is_reparse_point:
                 return node
         elif not node.is_reparse_point:
-            raise PathNotFound(f"{path!r}: {_missing(node, components[used])}")
+            raise PathNotFound(f"{path!r}: {_missing(node, components[used], start)}")
         target = _target(view, node, components[:used])
         if target is None:
             if used == len(components):
@@ -111,8 +111,13 @@ def _deepest(view: View, components: Sequence[str]) -> tuple[Node, int]:
     return found, there
 
 
-def _missing(node: Node, name: str) -> str:
-    where = f"{node.path!r}" if node.path else "the root of the layer"
+def _missing(node: Node, name: str, start: str) -> str:
+    """What is not there, with the directory as who typed the path knows it."""
+    if start and fold(node.path + "/").startswith(fold(start) + "/"):
+        below = node.path[len(start) + 1 :].replace("/", "\\")
+        where = f"'C:\\{below}'"
+    else:
+        where = repr(node.path) if node.path else "the root of the layer"
     return f"{where} has no {name!r}" if node.is_directory else f"{where} is no directory"
 
 

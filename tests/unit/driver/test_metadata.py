@@ -67,3 +67,12 @@ def test_other_id_is_read_from_either_name(tmp_path: Path, name: str) -> None:
 def test_ids_that_are_no_folder_names_are_refused(layer_id: str) -> None:
     with pytest.raises(InvalidName):
         check_layer_id(layer_id)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"../../evil", b"a/b", b"a\0b", b"\xff", b"other\n", b".."]
+)
+def test_other_id_that_leads_elsewhere_is_corrupt(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "layerID").write_bytes(content)
+    with pytest.raises(StoreCorrupt, match="layerID"):
+        read_layer_id(tmp_path)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.support.builders import (
@@ -106,11 +108,11 @@ def test_hard_link_shows_what_it_shares_under_its_own_name(view: MergedView) -> 
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("windows/gone/x", "'Files/Windows' has no 'gone'"),
-        ("gone", "'Files' has no 'gone'"),
-        ("windows/win.ini/x", "'Files/Windows/win.ini' is no directory"),
-        ("dangling", "'Files' has no 'gone'"),
-        ("other", r"D:\\\\x"),
+        ("windows/gone/x", r"'C:\Windows' has no 'gone'"),
+        ("gone", r"'C:\' has no 'gone'"),
+        ("windows/win.ini/x", r"'C:\Windows\win.ini' is no directory"),
+        ("dangling", r"'C:\' has no 'gone'"),
+        ("other", r"D:\\x"),
         ("volume/x", "Volume{26a21bda"),
         ("share", "server"),
         ("half-drive", "C:x"),
@@ -119,7 +121,7 @@ def test_hard_link_shows_what_it_shares_under_its_own_name(view: MergedView) -> 
     ],
 )
 def test_path_that_leads_nowhere_is_not_found(view: MergedView, path: str, message: str) -> None:
-    with pytest.raises(PathNotFound, match=message):
+    with pytest.raises(PathNotFound, match=re.escape(message)):
         resolve_path(view, path)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from winlayers.cli.options import command, json_option, pass_session, raw_option
+from winlayers.cli.output import count_of
 from winlayers.cli.paths import find_node, path_argument
 from winlayers.cli.session import Session
 from winlayers.cli.target import complete_target, open_target
@@ -102,6 +103,7 @@ def _tell(session: Session, output: Path, counts: ExtractCounts) -> None:
         session.out.document({"dir": str(output), **asdict(counts)})
     else:
         session.note(
-            f"wrote {counts.files} files, {counts.directories} folders and "
-            f"{counts.hard_links + counts.symlinks} links to {output}"
+            f"wrote {count_of(counts.files, 'file', 'files')}, "
+            f"{count_of(counts.directories, 'folder', 'folders')} and "
+            f"{count_of(counts.hard_links + counts.symlinks, 'link', 'links')} to {output}"
         )

@@ -57,7 +57,8 @@ def run(
         session.out.line(shown_path(top.path, raw=raw) or "/")
         session.out.lines(_lines(view, drawn, counts, raw=raw))
     directories = count_of(counts[True], "directory", "directories")
-    session.note(f"{directories}, {counts[False]} files and links")
+    session.out.flush()
+    session.note(f"{directories}, {count_of(counts[False], 'file or link', 'files and links')}")
     return None
 
 
