@@ -23,6 +23,15 @@ PROGRESS_MODES = ("auto", "plain", "none")
 pass_session = click.make_pass_decorator(Session)
 
 
+class FolderPath(click.Path):
+    """A folder, which need not be there. No name is an unset variable of a shell, not the present folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty; '.' is the present folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class GlobalOption(click.Option):
     """An option that goes into the Session, and stands in a section of its own in the help."""
 
@@ -116,12 +125,12 @@ _GLOBALS: tuple[tuple[list[str], str, dict[str, Any]], ...] = (
     (
         ["--root"],
         "Root of the store (environment: WINLAYERS_ROOT; default: the platform's data folder).",
-        {"type": click.Path(path_type=Path), "metavar": "DIR"},
+        {"type": FolderPath(path_type=Path), "metavar": "DIR"},
     ),
     (
         ["--tmpdir"],
         f"Stage in DIR/{STAGING}, on the disk of the root (default: in ROOT/tmp).",
-        {"type": click.Path(path_type=Path), "metavar": "DIR"},
+        {"type": FolderPath(path_type=Path), "metavar": "DIR"},
     ),
     (
         ["--backend"],

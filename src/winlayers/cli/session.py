@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from winlayers.base.progress import Cancel, Progress
 from winlayers.cli.output import Output, clean_text
-from winlayers.errors import LayerNotFound
+from winlayers.errors import InvalidArgument, LayerNotFound
 
 if TYPE_CHECKING:
     from winlayers.cli.failures import Failure
@@ -140,14 +140,24 @@ class Session:
         """The driver over the store, which is made if it is not there."""
         from winlayers.assembly import open_driver
 
+        self._check_home()
         writer = self._writer
         if writer is None:
             return open_driver(self.config())
         return open_driver(self.config(), start_child=writer.take)
 
+    def _check_home(self) -> None:
+        if self.home.exists() and not self.home.is_dir():
+            raise InvalidArgument(f"{self.home} is no folder, so no store; --root names another")
+
     @property
     def has_store(self) -> bool:
-        """Whether there is a store at all; whoever only looks makes none."""
+        """Whether there is a store at all; whoever only looks makes none.
+
+        Raises:
+            InvalidArgument: the root is a file.
+        """
+        self._check_home()
         return (self.home / LAYERS).is_dir()
 
     def open_store(self) -> Driver:

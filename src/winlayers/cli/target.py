@@ -165,6 +165,8 @@ def _open_tar(session: Session, transport: str, rest: str) -> Target:
     from winlayers.backends.portable.loose import open_loose
     from winlayers.cli.progress import shown
 
+    if not rest:
+        raise InvalidReference(f"{transport}: names no file")
     path = Path(rest)
     size = path.stat().st_size  # says so at once where there is no such file
     tmpdir = session.config().tmpdir or session.home / "tmp"

@@ -69,6 +69,18 @@ def test_nothing_is_left_in_tmpdir_and_nothing_of_others_is_touched(
     assert [path.name for path in tmpdir.rglob("*") if path.is_file()] == []
 
 
+def test_root_that_is_a_file_is_no_store(bare: Shell) -> None:
+    bare.root.write_bytes(b"a file, not a folder")
+    tar = bare.write("x.tar", BASE)
+    for command in (("layer", "ls"), ("ls", "x"), ("store", "info"), ("layer", "import", "x", tar)):
+        assert "is no folder" in bare.run(*command, code=2).err
+
+
+@pytest.mark.parametrize("option", ["--root", "--tmpdir"])
+def test_empty_folder_name_is_not_the_present_folder(bare: Shell, option: str) -> None:
+    assert "it is empty" in bare.run(option, "", "layer", "ls", code=2).err
+
+
 def test_default_root_is_the_platforms_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/tmp/data-home")
     home = Session.from_environ({}).home

@@ -76,6 +76,22 @@ def test_bare_tar_that_is_damaged_leaves_nothing_behind(bare: Shell) -> None:
     assert list((bare.root / "tmp").iterdir()) == []
 
 
+def test_bare_tar_that_is_no_file_is_refused(bare: Shell) -> None:
+    assert "names no file" in bare.run("ls", "tar:", code=2).err
+    read_end, write_end = os.pipe()
+    try:
+        assert "is a pipe" in bare.run("ls", f"tar:/dev/fd/{read_end}", code=2).err
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+
+
+def test_layer_without_its_pack_is_corrupt(shell: Shell) -> None:
+    (shell.root / "windowsfilter" / "base" / "sealed" / "layer.tar").unlink()
+    assert "is missing" in shell.run("ls", "base", code=15).err
+    assert "is missing" in shell.run("check", "app", code=15).err
+
+
 def test_bare_tar_without_room_for_its_index_tells_of_tmpdir(bare: Shell) -> None:
     bare.root.write_bytes(b"a file, not a folder")
     told = bare.run("ls", "tar:" + bare.write("x.tar", APP), code=10).err

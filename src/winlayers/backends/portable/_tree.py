@@ -34,7 +34,7 @@ class SealedTable:
         index_path: the index.
         pack_path: the pack; opened at the first reading of contents.
     Raises:
-        StoreCorrupt: the index cannot be read.
+        StoreCorrupt: the index cannot be read, or there is no pack.
     """
 
     def __init__(self, layer_id: str, index_path: Path, pack_path: Path) -> None:
@@ -43,7 +43,13 @@ class SealedTable:
         self._pack_path = pack_path
         # Opened now, not at first use, so that a removal between does not take it away.
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
-        self._pack = os.open(pack_path, flags)
+        try:
+            self._pack = os.open(pack_path, flags)
+        except FileNotFoundError as error:
+            self._db.close()
+            raise StoreCorrupt(
+                f"the pack {pack_path} is missing, and with it all content of the layer; import it again"
+            ) from error
         self._facts = _index.read_facts(self._db)
 
     @property

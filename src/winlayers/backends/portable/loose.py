@@ -20,6 +20,7 @@ from winlayers.backends.portable._tree import SealedTable
 from winlayers.base.blocks import BlockPump
 from winlayers.base.compression import Compression, detect
 from winlayers.base.progress import Progress
+from winlayers.errors import InvalidArgument
 from winlayers.layer.findings import Finding
 from winlayers.layer.merge import MergedView
 
@@ -72,6 +73,7 @@ def open_loose(
         The layer; its findings tell what an import would refuse.
     Raises:
         Malformed: it is no tar, or damaged; what comes before the damage is not shown.
+        InvalidArgument: it is a pipe.
         NoSpace: the disk of the temporary files is full.
         OSError: it cannot be read, or nothing can be made in ``tmpdir``.
     """
@@ -99,6 +101,10 @@ def _system_tmp() -> Path:
 def _index_file(path: Path, folder: Path, builder: IndexBuilder, progress: Progress | None) -> Path:
     """Index a file; where its uncompressed bytes are."""
     with open(path, "rb", buffering=0) as file:
+        if not file.seekable():
+            raise InvalidArgument(
+                f"{path} is a pipe; contents are read from where they lie, so save it"
+            )
         is_plain = detect(file.read(16)) is Compression.NONE
         file.seek(0)
         with BlockPump(file, progress=progress) as pump:
