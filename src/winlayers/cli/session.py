@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -190,14 +190,19 @@ class Session:
             print_error("\n".join(failure.lines()))
         return failure
 
-    def report_findings(self, findings: Iterable[Finding]) -> None:
-        """Tell findings that did not stop the work: the first few, or all with ``-v``."""
-        kept = list(findings)
-        limit = len(kept) if self.verbosity else _SHOWN_FINDINGS
-        for finding in kept[:limit]:
+    def report_findings(self, findings: Sequence[Finding], count: int) -> None:
+        """Tell findings that did not stop the work: the first few, or all that are kept with ``-v``.
+
+        Args:
+            findings: those that were kept.
+            count: how many there were.
+        """
+        limit = len(findings) if self.verbosity else _SHOWN_FINDINGS
+        for finding in findings[:limit]:
             self.note(str(finding))
-        if len(kept) > limit:
-            self.note(f"and {len(kept) - limit} more; -v shows them all")
+        if (more := count - min(limit, len(findings))) > 0:
+            advice = "" if self.verbosity else "; -v shows more of them"
+            self.note(f"and {more} more{advice}")
 
 
 def standard_error() -> TextIO:

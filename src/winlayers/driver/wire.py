@@ -20,7 +20,9 @@ import errno
 import json
 import os
 import struct
+from collections.abc import Mapping
 from dataclasses import asdict
+from types import UnionType
 from typing import Any
 
 from winlayers import errors
@@ -143,6 +145,22 @@ def dump_answer(answer: Finding | LayerSummary | BaseException) -> bytes:
     return json.dumps(value).encode() + b"\n"
 
 
+_SUMMARY_FIELDS = {
+    "size": int, "entry_count": int, "diff_id": str, "digest": str, "tar_size": int
+}  # fmt: skip
+_FINDING_FIELDS = {
+    "code": str, "entry": str, "detail": str, "layer_id": str, "offset": int | None
+}  # fmt: skip
+
+
+def _checked(value: dict[str, Any], fields: Mapping[str, type | UnionType]) -> dict[str, Any]:
+    """The fields of a value, each of the type that it must have."""
+    for name, content in value.items():
+        if not isinstance(content, fields[name]):
+            raise TypeError(f"{name} is {content!r}")
+    return value
+
+
 def load_answer(line: bytes) -> Finding | LayerSummary | Exception:
     """The way back.
 
@@ -152,11 +170,11 @@ def load_answer(line: bytes) -> Finding | LayerSummary | Exception:
     try:
         value = json.loads(line)
         if "finding" in value:
-            return Finding(**value["finding"])
+            return Finding(**_checked(value["finding"], _FINDING_FIELDS))
         if "summary" in value:
-            return LayerSummary(**value["summary"])
+            return LayerSummary(**_checked(value["summary"], _SUMMARY_FIELDS))
         return load_error(value["error"])
-    except (ValueError, TypeError, LookupError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
         raise RemoteFailure(f"the write-layer process said {line[:200]!r}") from error
 
 

@@ -215,3 +215,14 @@ def test_ids_may_be_shortened_where_only_one_layer_begins_so(shell: Shell, comma
 
 def _whiteouts() -> bytes:
     return layer_tar(a_layer(a_whiteout("Files/Windows/win.ini")))
+
+
+def test_import_keeps_some_of_many_findings_and_counts_all(bare: Shell) -> None:
+    tar = layer_tar(a_layer(*(a_file(f"Files/{n}\ud800", b"") for n in range(1100))))
+    source = bare.write("many.tar", tar)
+    result = bare.run("layer", "import", "many", source, "--no-sync")
+    assert result.err.splitlines()[-1] == "and 1090 more; -v shows more of them"
+    result = bare.run("layer", "import", "more", source, "--no-sync", "-v")
+    assert result.err.splitlines()[-1] == "and 100 more"
+    found = bare.run("layer", "import", "last", source, "--no-sync", "--json").document
+    assert (found["finding_count"], len(found["findings"])) == (1100, 1000)

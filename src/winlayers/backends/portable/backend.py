@@ -31,6 +31,7 @@ from winlayers.backends.portable._tree import SealedTable
 from winlayers.base.atomic import publish, sync_directory, sync_file, write_file
 from winlayers.base.locking import FileLock
 from winlayers.errors import (
+    Denied,
     DigestMismatch,
     InvalidArgument,
     LayerExists,
@@ -67,6 +68,8 @@ class PortableBackend:
         self._tmp = tmpdir or root / "tmp"
         for folder in (self._layers, self._tmp):
             _make_folder(folder)
+        if tmpdir is not None:
+            _check_owner(tmpdir)
         self._lock_path = root / "lock"
 
     def recover(self) -> list[str]:
@@ -390,6 +393,18 @@ def _summary(facts: dict[str, str]) -> LayerSummary:
         facts["digest"],
         int(facts["tar_size"]),
     )
+
+
+def _check_owner(folder: Path) -> None:
+    """Refuse to stage where another user could put other files in the place of ours."""
+    if not hasattr(os, "geteuid"):
+        return
+    owner = os.stat(folder).st_uid
+    if owner not in (os.geteuid(), 0):
+        raise Denied(
+            f"the staging folder {folder} belongs to user {owner}, who could change what is staged in "
+            "it; choose another --tmpdir"
+        )
 
 
 def _make_folder(folder: Path) -> None:

@@ -66,7 +66,7 @@ STORE_RULES: dict[str, Rule] = {
         "The layer names its parent, but not all that the parent stands on.",
         "Import the layer again on its parent.",
     ),
-    "parent-missing": Rule(
+    "chain-parent-missing": Rule(
         _E,
         "a parent is not in the store",
         "The layer cannot be shown without it.",
@@ -241,7 +241,9 @@ class _Check:
             return
         missing = [member for member in chain if not (self._layers / member).is_dir()]
         for member in missing:
-            yield StoreFinding("parent-missing", layer_id, path, f"{member} is not in the store")
+            yield StoreFinding(
+                "chain-parent-missing", layer_id, path, f"{member} is not in the store"
+            )
         if chain.parent is not None and not missing:
             yield from self._against_parent(layer_id, path, chain)
 

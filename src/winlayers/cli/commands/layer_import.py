@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from winlayers.layer.entry import LayerSummary
     from winlayers.layer.findings import Finding
 
+_KEPT_FINDINGS = 1000
+
 
 @command(
     "import",
@@ -81,7 +83,7 @@ def run(
         policy = ImportPolicy(lenient, allow_unterminated, _limit(max_size), not no_sync)
         wanted_digest = None if digest is None else Digest.parse(digest)
         wanted_diff_id = None if diff_id is None else Digest.parse(diff_id)
-        findings: list[Finding] = []
+        findings = _Findings()
         with _opened(file) as (source, size):
             driver = session.open_driver()
             resolved_parent = resolve_layer(session, driver, parent) if parent else ""
@@ -95,9 +97,22 @@ def run(
                     policy=policy,
                     progress=progress,
                     cancel=session.cancel,
-                    report=findings.append,
+                    report=findings.add,
                 )
     _print(session, layer_id, resolved_parent, summary, findings)
+
+
+class _Findings:
+    """What an import finds: the first of them, and how many; a hostile layer has millions."""
+
+    def __init__(self) -> None:
+        self.kept: list[Finding] = []
+        self.count = 0
+
+    def add(self, finding: Finding) -> None:
+        self.count += 1
+        if len(self.kept) < _KEPT_FINDINGS:
+            self.kept.append(finding)
 
 
 def _limit(text: str | None) -> int | None:
@@ -130,12 +145,12 @@ def _size_of(descriptor: int) -> int | None:
 
 
 def _print(
-    session: Session, layer_id: str, parent: str, summary: LayerSummary, findings: list[Finding]
+    session: Session, layer_id: str, parent: str, summary: LayerSummary, findings: _Findings
 ) -> None:
     from winlayers.cli.checklines import finding_json
 
     if not session.is_json:
-        session.report_findings(findings)
+        session.report_findings(findings.kept, findings.count)
         session.out.line(summary.diff_id)
         return
     session.out.document(
@@ -147,6 +162,7 @@ def _print(
             "size": summary.size,
             "entries": summary.entry_count,
             "tar_size": summary.tar_size,
-            "findings": [finding_json(finding) for finding in findings],
+            "finding_count": findings.count,
+            "findings": [finding_json(finding) for finding in findings.kept],
         }
     )

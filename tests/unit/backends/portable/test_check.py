@@ -99,7 +99,7 @@ def test_no_store_has_no_findings(tmp_path: Path) -> None:
         (_remove("sealed/layer.tar"), "pack-missing"),
         (_write("sealed/layer.tar", TAR[:-512]), "pack-size"),
         (_write("layerchain.json", b"{nonsense"), "chain-unreadable"),
-        (_write("layerchain.json", b'["/x/none","/x/one"]'), "parent-missing"),
+        (_write("layerchain.json", b'["/x/none","/x/one"]'), "chain-parent-missing"),
     ],
 )
 def test_damage_is_found_by_its_code(root: Path, damage: Callable[[Path], None], code: str) -> None:
@@ -176,8 +176,8 @@ def test_missing_chain_is_a_warning_and_its_child_does_not_fit(root: Path) -> No
 def test_removed_parent_is_missing_to_all_above(root: Path) -> None:
     PortableBackend(root).destroy("one")
     assert [(one.layer_id, one.code) for one in _found(root)] == [
-        ("three", "parent-missing"),
-        ("two", "parent-missing"),
+        ("three", "chain-parent-missing"),
+        ("two", "chain-parent-missing"),
     ]
 
 
