@@ -213,7 +213,7 @@ class PaddedReader(RawReader):
         return read_into(self, buffer)
 
 
-class _SizedReader(RawReader):
+class SizedReader(RawReader):
     """What positional readers share: a size known beforehand, and a position of their own."""
 
     def __init__(self, size: int) -> None:
@@ -262,7 +262,7 @@ class _SizedReader(RawReader):
         """Read without moving; ``position + size`` lies within the content."""
 
 
-class PreadReader(_SizedReader):
+class PreadReader(SizedReader):
     """A range of an open file, read by position, so that any number of readers share a descriptor."""
 
     def __init__(self, descriptor: int, offset: int, size: int) -> None:
@@ -291,7 +291,7 @@ class PreadReader(_SizedReader):
         return read_exactly_at(self._descriptor, self._offset + position, size)
 
 
-class ExtentReader(_SizedReader):
+class ExtentReader(SizedReader):
     """A sparse file whose pieces lie about in another file; what is between the pieces is zeros."""
 
     def __init__(self, descriptor: int, extents: Sequence[tuple[int, int, int]], size: int) -> None:
@@ -412,6 +412,39 @@ def read_exactly_at(descriptor: int, offset: int, size: int) -> bytes:
     return b"".join(parts)
 
 
+def read_at(descriptor: int, offset: int, size: int) -> bytes:
+    """Read from a place in an open file, without its position where the system can do so.
+
+    Args:
+        descriptor: an open file.
+        offset: where, in bytes.
+        size: bytes.
+    Returns:
+        At most ``size`` bytes; fewer only at the end of the file.
+    """
+    block = _pread(descriptor, size, offset)
+    while block and len(block) < size:
+        more = _pread(descriptor, size - len(block), offset + len(block))
+        if not more:
+            break
+        block += more
+    return block
+
+
+def write_all_at(descriptor: int, offset: int, data: bytes | memoryview) -> None:
+    """Write every byte to a place in an open file, without its position where the system can do so.
+
+    Args:
+        descriptor: a file open for writing.
+        offset: where, in bytes.
+        data: bytes, of item size 1.
+    """
+    view = memoryview(data)
+    while view:
+        written = _pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
 def read_into(reader: Readable, buffer: WriteableBuffer) -> int:
     """A ``readinto`` for a reader that only has ``read``.
 
@@ -438,4 +471,11 @@ def _seek_and_read(descriptor: int, size: int, offset: int) -> bytes:
         return os.read(descriptor, size)
 
 
+def _seek_and_write(descriptor: int, data: bytes | memoryview, offset: int) -> int:
+    with _SEEK_LOCK:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.write(descriptor, data)
+
+
 _pread = getattr(os, "pread", _seek_and_read)
+_pwrite = getattr(os, "pwrite", _seek_and_write)

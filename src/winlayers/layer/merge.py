@@ -205,7 +205,8 @@ class MergedView:
         """Add a layer's node to those of the layers above; whether it hides what is below."""
         folded = node.folded
         upper = merged.get(folded)
-        is_open = node.is_directory
+        # A directory that brings its stack along tells itself what shows through.
+        is_open = node.is_directory and not node.stack
         if upper is None:
             if node.kind is not EntryKind.WHITEOUT:
                 self._place(merged, number, node, prefix)
@@ -219,7 +220,7 @@ class MergedView:
     def _place(self, merged: dict[str, Node], number: int, node: Node, prefix: str) -> None:
         node.layer_id = self._tables[number].layer_id
         node.path = prefix + node.name
-        if node.is_directory:
+        if node.is_directory and not node.stack:
             node.stack = ((number, node.row),)
         merged[node.folded] = node
 
@@ -234,7 +235,7 @@ class MergedView:
                 continue
             node.layer_id = layer_id
             node.path = prefix + node.name
-            if node.is_directory:
+            if node.is_directory and not node.stack:
                 node.stack = ((number, node.row),)
             nodes.append(node)
         return nodes

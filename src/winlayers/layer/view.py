@@ -137,6 +137,123 @@ class View(Protocol):
     def __exit__(self, *exc: object) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What ``Scratch.set_metadata`` shall change; None leaves a thing as it is.
+
+    Attributes:
+        attributes: FILE_ATTRIBUTE_*; DIRECTORY and REPARSE_POINT are not looked at, they follow what the
+            node is.
+        creation_filetime: this and the next three in 100 ns since 1601-01-01 UTC.
+        security: self-relative security descriptor, ``b""`` for none.
+        ea: list of FILE_FULL_EA_INFORMATION, ``b""`` for none.
+        reparse: whole reparse buffer, ``b""`` for none.
+    """
+
+    attributes: int | None = None
+    creation_filetime: int | None = None
+    access_filetime: int | None = None
+    write_filetime: int | None = None
+    change_filetime: int | None = None
+    security: bytes | None = None
+    ea: bytes | None = None
+    reparse: bytes | None = None
+
+
+class Content(Protocol):
+    """The bytes of one stream of a node, open; they stay when the name changes, moves or goes.
+
+    All that have the same node open see the same bytes at once. Any thread may call.
+    """
+
+    @property
+    def size(self) -> int:
+        """Bytes now."""
+
+    def node(self) -> Node:
+        """The node as it is now; its path is the one that it was opened by."""
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """At most ``size`` bytes; fewer only at the end."""
+
+    def write_at(self, offset: int, data: bytes | memoryview) -> None:
+        """Write all of ``data``; a gap before it reads as zeros.
+
+        Raises:
+            NoSpace: the scratch would hold more than its quota, or the disk is full; nothing of it, or
+                a part, was written.
+            IllegalState: it was not opened for writing.
+        """
+
+    def truncate(self, size: int) -> None:
+        """Have ``size`` bytes; what is new is zeros. Raises as ``write_at``."""
+
+    def flush(self) -> None:
+        """Have the scratch know size and times; other processes see them then."""
+
+    def sync(self) -> None:
+        """Bring content and metadata to the disk."""
+
+    def close(self) -> None:
+        """Flush, and let go."""
+
+
+class Scratch(View, Protocol):
+    """A view that takes writes; its own entries are the difference to the chain.
+
+    These are the primitives: each is whole or absent after a crash, changes no times by itself, and
+    knows no rules of Windows but that names are compared without case. The rules are ``layer.tree``'s.
+    Nodes that are handed in were looked up since the last change; those handed out are as after it.
+    One thread at a time calls; a ``Content`` takes calls of any.
+    """
+
+    def create(self, directory: Node, name: str, entry: Entry) -> Node:
+        """A new empty file or directory with the metadata of ``entry`` (its path is not looked at).
+
+        Raises:
+            AlreadyExists: the directory has the name.
+            NoSpace: the quota is used up.
+        """
+
+    def link(self, node: Node, directory: Node, name: str) -> Node:
+        """One more name for a file. Raises AlreadyExists."""
+
+    def rename(self, node: Node, directory: Node, name: str) -> Node:
+        """Move a node, with all below it, to a name of its own or of another directory.
+
+        A file or an empty directory that has the name goes, in the same step. Nothing is copied.
+        """
+
+    def delete(self, node: Node) -> None:
+        """Take a name away. Raises InUse where it is a directory with anything in it."""
+
+    def set_metadata(self, node: Node, metadata: Metadata) -> Node:
+        """Change what ``metadata`` tells."""
+
+    def open_content(self, node: Node, stream: str = "", *, writable: bool = False) -> Content:
+        """Open the data or an alternate stream. Raises PathNotFound where there is no such stream."""
+
+    def create_stream(self, node: Node, stream: str) -> None:
+        """A new empty alternate stream, also of a directory. Raises AlreadyExists."""
+
+    def delete_stream(self, node: Node, stream: str) -> None:
+        """Take an alternate stream away. Raises PathNotFound."""
+
+    def link_count(self, node: Node) -> int:
+        """How many names a file has in this scratch; 1 for one that comes from the chain."""
+
+    def sync(self) -> None:
+        """Bring all to the disk."""
+
+    @property
+    def quota(self) -> int:
+        """Bytes that the scratch may hold, 0 for no limit."""
+
+    @property
+    def held_size(self) -> int:
+        """Bytes that it holds: written contents, and 1 KiB an own name."""
+
+
 def walk(view: View, start: Node) -> Iterator[Node]:
     """All nodes below a node, each directory before what is in it, siblings in folded order.
 

@@ -97,7 +97,7 @@ def from_signed(stored: int) -> int:
 def create(path: Path) -> sqlite3.Connection:
     """A new index, for one writer, to be synced as a whole when it is done."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.text_factory = _text  # a name may hold a lone surrogate
+    connection.text_factory = text_factory  # a name may hold a lone surrogate
     for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-4096", "temp_store=FILE"):
         connection.execute(f"PRAGMA {pragma}")
     connection.executescript(SCHEMA)
@@ -115,7 +115,7 @@ def open_read_only(path: Path) -> sqlite3.Connection:
             f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
         )
         # The names of a layer that has lone surrogates are not UTF-8 in SQLite's sense.
-        connection.text_factory = _text
+        connection.text_factory = text_factory
         facts = read_facts(connection)
     except sqlite3.Error as error:
         raise StoreCorrupt(
@@ -145,7 +145,8 @@ def write_facts(connection: sqlite3.Connection, facts: dict[str, Any]) -> None:
     )
 
 
-_text = functools.partial(str, encoding="utf-8", errors="surrogatepass")
+#: Makes texts of SQLite that may hold lone surrogates.
+text_factory = functools.partial(str, encoding="utf-8", errors="surrogatepass")
 
 
 def sql_text(text: str) -> str | bytes:

@@ -153,6 +153,11 @@ class SealedTable:
             self._pack, [(run.offset, run.source_offset, run.size) for run in extents], part.size
         )
 
+    @property
+    def pack_descriptor(self) -> int:
+        """The pack, open for reading; it is not the caller's to close."""
+        return self._pack
+
     def findings(self) -> Iterator[Finding]:
         """What the import, or a tolerant reading, found."""
         for code, entry, detail, offset in self._db.execute(

@@ -1,0 +1,640 @@
+"""A scratch: the merged view of a chain that takes writes, and keeps what differs.
+
+    <id>/scratch/scratch.db   names and nodes (see ``_scratch_nodes``)
+    <id>/scratch/data/        written contents (see ``_scratch_data``)
+    <id>/scratch/lock         held by the process that writes
+
+A node of a layer below gets a node here when something of it changes, and so do the directories on the way
+to it; its contents stay where they are until they are written. One process writes; others may look at the
+same time. Any number of threads may call. This module refuses to know rules of Windows: ``layer.tree`` does.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import RLock
+from typing import BinaryIO, cast
+
+from winlayers.backends.portable._scratch_contents import (
+    NAME_COST,
+    OpenNode,
+    OpenStream,
+    Positional,
+    Quota,
+    Shared,
+    StreamContent,
+)
+from winlayers.backends.portable._scratch_data import DataFiles, copy_extents
+from winlayers.backends.portable._scratch_nodes import NodeStore, StoredPart, make_database
+from winlayers.backends.portable._space import full_disk_told
+from winlayers.backends.portable._tree import SealedTable
+from winlayers.base.atomic import sync_directory, sync_file
+from winlayers.base.fileobj import SizedReader
+from winlayers.base.locking import FileLock
+from winlayers.errors import (
+    AlreadyExists,
+    IllegalState,
+    InUse,
+    InvalidArgument,
+    LayerMounted,
+    PathNotFound,
+    StoreLocked,
+)
+from winlayers.formats.filetime import filetime_to_ns, ns_to_filetime
+from winlayers.layer.entry import Entry, EntryKind, Part
+from winlayers.layer.merge import MergedView
+from winlayers.layer.names import fold
+from winlayers.layer.view import Content, Metadata, Node
+
+SCRATCH = "scratch"
+DATABASE = "scratch.db"
+DATA = "data"
+LOCK = "lock"
+
+_COLUMNS = {
+    "attributes": "attributes",
+    "creation_filetime": "creation",
+    "access_filetime": "access",
+    "write_filetime": "write",
+    "change_filetime": "change",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnPart(Part):
+    """A part of a node of the scratch, which is opened by the node."""
+
+    row: int = -1
+
+
+class ScratchTable:
+    """The own nodes of a scratch, as ``layer.merge.LayerTable``; what is open is shown as it is."""
+
+    def __init__(self, store: NodeStore, opened: dict[int, OpenNode]) -> None:
+        self._store = store
+        self._opened = opened
+
+    @property
+    def layer_id(self) -> str:
+        return self._store.layer_id
+
+    def child(self, parent: int, folded: str) -> Node | None:
+        node = self._store.child(parent, folded)
+        return None if node is None else self._patched(node)
+
+    def children(self, parent: int) -> list[Node]:
+        return [self._patched(node) for node in self._store.children(parent)]
+
+    def node(self, row: int) -> Node:
+        return self._patched(self._store.node(row))
+
+    def entry(self, node: Node) -> Entry:
+        return self._store.entry(node)
+
+    def link_target(self, row: int) -> tuple[int, str]:
+        raise IllegalState("names of a scratch share a node, so none is a link to another")
+
+    def parts(self, row: int) -> tuple[Part, ...]:
+        opened = self._opened.get(row)
+        streams = {} if opened is None else opened.streams
+        return tuple(
+            _OwnPart(
+                part.name,
+                streams[part.folded].size if part.folded in streams else part.size,
+                part.attributes,
+                None,
+                row,
+            )
+            for part in self._store.stored_parts(row)
+        )
+
+    def open_part(self, part: Part) -> BinaryIO:
+        raise IllegalState("the parts of a scratch are opened by their nodes")
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _patched(self, node: Node) -> Node:
+        opened = self._opened.get(node.row)
+        if opened is not None:
+            opened.patch(node)
+        return node
+
+
+class PortableScratch(MergedView):
+    """See ``layer.view.Scratch`` for what the methods do.
+
+    Args:
+        folder: the ``scratch`` folder of the layer.
+        layer_id: the layer.
+        chain: the tables of the layers below, nearest first; they are closed with the scratch.
+        read_only: only look; somebody else may be writing.
+        clock_ns: nanoseconds since 1970, for times of writing.
+    Raises:
+        LayerMounted: another process writes it.
+        StoreCorrupt: it cannot be read.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        layer_id: str,
+        chain: Sequence[SealedTable],
+        *,
+        read_only: bool = False,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._folder = folder
+        self._lock = FileLock(folder / LOCK)
+        self._read_only = read_only
+        if not read_only:
+            _acquire(self._lock, layer_id)
+        try:
+            store = NodeStore(folder / DATABASE, layer_id, read_only=read_only)
+            # By row of the scratch, and by (layer, row) of a layer below.
+            self._own_open: dict[int, OpenNode] = {}
+            self._lower_open: dict[tuple[int, int], OpenNode] = {}
+            super().__init__((ScratchTable(store, self._own_open), *chain))
+            self._store = store
+            self._chain = tuple(chain)
+            # What an operation must undo if it fails, and what it leaves to be removed if not.
+            self._rebound: list[tuple[tuple[int, int], OpenNode]] = []
+            self._gone: list[int] = []
+            data = DataFiles(folder / DATA)
+            if not read_only:
+                _recover(store, data)
+            size, count = store.held()
+            self._shared = Shared(
+                store,
+                data,
+                self,
+                Quota(int(store.facts.get("quota", "0")), size + count * NAME_COST),
+                clock_ns,
+                RLock(),
+            )
+        except BaseException:
+            self._lock.release()
+            raise
+
+    # -- looking -----------------------------------------------------------------------------------
+
+    def lookup(self, path: str) -> Node | None:
+        with self._shared.lock:
+            return super().lookup(path)
+
+    def list(self, directory: Node) -> list[Node]:
+        with self._shared.lock:
+            return super().list(directory)
+
+    def resolve(self, node: Node) -> Node:
+        with self._shared.lock:
+            return super().resolve(node)
+
+    def entry(self, node: Node) -> Entry:
+        with self._shared.lock:
+            if node.layer_id == self._store.layer_id:
+                return self._store.entry(node)
+            return super().entry(node)
+
+    def parts(self, node: Node) -> tuple[Part, ...]:
+        with self._shared.lock:
+            if node.layer_id == self._store.layer_id:
+                return self._tables[0].parts(node.row)
+            return super().parts(node)
+
+    def open(self, node: Node, stream: str = "") -> BinaryIO:
+        return cast(BinaryIO, _ContentReader(self.open_content(node, stream)))
+
+    def _child(self, directory: Node, folded: str) -> Node | None:
+        """One name of a directory. What the chain shows is remembered, what the scratch has is asked."""
+        if directory.stack[0][0] != 0:
+            return self._seen_below(directory, directory.stack, folded)
+        row = directory.stack[0][1]
+        node = self._tables[0].child(row, folded)
+        if node is None:
+            lower = directory.stack[1:]
+            return self._seen_below(directory, lower, folded) if lower else None
+        if node.kind is EntryKind.WHITEOUT:
+            return None
+        node.path = _join(directory.path, node.name)
+        return node
+
+    def _seen_below(
+        self, directory: Node, stack: tuple[tuple[int, int], ...], folded: str
+    ) -> Node | None:
+        """One name in the layers below, under the path that the directory has now."""
+        found = super()._child(replace(directory, stack=stack), folded)
+        if found is None:
+            return None
+        path = _join(directory.path, found.name)
+        return found if found.path == path else replace(found, path=path)
+
+    # -- changing ----------------------------------------------------------------------------------
+
+    def create(self, directory: Node, name: str, entry: Entry) -> Node:
+        with self._change():
+            self._check_free(directory, name)
+            self._shared.quota.take(NAME_COST)
+            parent = self._own(directory)
+            row = self._store.add_node(entry)
+            if entry.kind is EntryKind.FILE:
+                self._store.set_part(row, StoredPart("", "", 0, 0, None))
+            self._store.set_name(parent, name, fold(name), row)
+            return self._named(row, directory, name)
+
+    def link(self, node: Node, directory: Node, name: str) -> Node:
+        with self._change():
+            if node.is_directory:
+                raise InvalidArgument(f"{node.path!r} is a directory, and has one name only")
+            self._check_free(directory, name)
+            self._shared.quota.take(NAME_COST)
+            row = self._own(node)
+            self._store.set_name(self._own(directory), name, fold(name), row)
+            return self._named(row, directory, name)
+
+    def rename(self, node: Node, directory: Node, name: str) -> Node:
+        with self._change():
+            folded = fold(name)
+            old_directory = self._directory_of(node)
+            is_same = old_directory.stack == directory.stack and node.folded == folded
+            if not is_same:
+                if self._is_in(directory, node):
+                    raise InvalidArgument(f"{node.path!r} cannot be moved into itself")
+                replaced = self._child(directory, folded)
+                if replaced is not None:
+                    self._remove_name(replaced, directory)
+            row = self._own(node)
+            parent = self._own(directory)
+            if not is_same:
+                self._take_name(self._own(old_directory), old_directory, node.folded)
+            self._store.set_name(parent, name, folded, row)
+            return self._named(row, directory, name)
+
+    def delete(self, node: Node) -> None:
+        with self._change():
+            self._remove_name(node, self._directory_of(node))
+
+    def set_metadata(self, node: Node, metadata: Metadata) -> Node:
+        with self._change():
+            row = self._own(node)
+            if (opened := self._own_open.get(row)) is not None:
+                for stream in opened.streams.values():
+                    stream.flush()  # or a later flush would undo the times that are set now
+            columns = {
+                column: value
+                for name, column in _COLUMNS.items()
+                if (value := getattr(metadata, name)) is not None
+            }
+            if columns:
+                self._store.change_node(row, **columns)
+            if metadata.security is not None:
+                self._store.set_security(row, metadata.security)
+            if metadata.ea is not None or metadata.reparse is not None:
+                self._store.set_details(row, ea=metadata.ea, reparse=metadata.reparse)
+            changed = self._tables[0].node(row)
+            changed.name, changed.folded, changed.path = node.name, node.folded, node.path
+            return changed
+
+    def open_content(self, node: Node, stream: str = "", *, writable: bool = False) -> Content:
+        folded = fold(stream)
+        with self._shared.lock:
+            if writable:
+                with self._change():
+                    self._own(node)
+            opened = self._opened(node)
+            found = opened.streams.get(folded)
+            if found is None:
+                part = self._stored_part(node, opened, folded, stream)
+                found = opened.streams[folded] = OpenStream(self._shared, opened, part)
+            opened.handles += 1
+            return StreamContent(self._shared, opened, found, self._let_go, writable=writable)
+
+    def create_stream(self, node: Node, stream: str) -> None:
+        folded = fold(stream)
+        with self._change():
+            row = self._own(node)
+            if any(part.folded == folded for part in self._store.stored_parts(row)):
+                raise AlreadyExists(f"{node.path!r} has an alternate stream {stream!r} already")
+            self._shared.quota.take(NAME_COST)
+            self._store.set_part(row, StoredPart(stream, folded, 0, 0, None))
+
+    def delete_stream(self, node: Node, stream: str) -> None:
+        folded = fold(stream)
+        with self._change():
+            row = self._own(node)
+            parts = [one for one in self._store.stored_parts(row) if one.folded == folded]
+            if not folded or not parts:
+                raise PathNotFound(f"{node.path!r} has no alternate stream {stream!r}")
+            opened = self._own_open.get(row)
+            if opened is not None and folded in opened.streams:
+                raise InUse(f"alternate stream {stream!r} of {node.path!r} is open")
+            self._store.drop_part(row, folded)
+            self._give_back(parts)
+
+    def link_count(self, node: Node) -> int:
+        with self._shared.lock:
+            if node.layer_id != self._store.layer_id:
+                return 1
+            return self._store.name_count(node.row)
+
+    def sync(self) -> None:
+        with self._shared.lock:
+            self._flush()
+            if self._read_only:
+                return
+            self._shared.data.sync(self._shared.unsynced)
+            self._shared.unsynced.clear()
+            self._store.sync()
+
+    @property
+    def quota(self) -> int:
+        return self._shared.quota.limit
+
+    @property
+    def held_size(self) -> int:
+        return self._shared.quota.held
+
+    def close(self) -> None:
+        with self._shared.lock:
+            if not self._read_only:
+                self._flush()
+                with self._store.transaction():
+                    self._store.set_fact("clean", "1")
+            super().close()
+        self._lock.release()
+
+    # -- the layers below, for open contents ---------------------------------------------------------
+
+    def open_lower(self, part: StoredPart) -> Positional:
+        table, found = self._lower_part(part)
+        return cast(Positional, table.open_part(found))
+
+    def copy_lower(self, part: StoredPart, descriptor: int) -> None:
+        table, found = self._lower_part(part)
+        runs = [(run.offset, run.source_offset, run.size) for run in found.extents or ()]
+        copy_extents(table.pack_descriptor, runs, descriptor, found.size)
+
+    def _lower_part(self, part: StoredPart) -> tuple[SealedTable, Part]:
+        assert part.layer is not None
+        assert part.row is not None
+        table = self._chain[part.layer - 1]
+        for found in table.parts(part.row):
+            if fold(found.name) == part.folded:
+                return table, found
+        raise PathNotFound(f"layer {table.layer_id} has lost {part.name or 'data'!r} of {part.row}")
+
+    # -- inside; the lock is held ---------------------------------------------------------------------
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """One operation: whole or absent."""
+        if self._read_only:
+            raise IllegalState(f"scratch {self._store.layer_id} was opened to be looked at only")
+        with self._shared.lock, full_disk_told(self._folder):
+            if self._store.in_transaction:
+                yield
+                return
+            held = self._shared.quota.held
+            try:
+                with self._store.transaction():
+                    yield
+            except BaseException:
+                self._shared.quota.held = held
+                for key, opened in self._rebound:
+                    self._own_open.pop(opened.row, None)
+                    self._lower_open[key] = opened
+                    opened.row = -1
+                raise
+            else:
+                self._shared.data.remove(self._gone)
+            finally:
+                self._rebound.clear()
+                self._gone.clear()
+
+    def _own(self, node: Node) -> int:
+        """The number of a node in the scratch, which it gets now if it has none."""
+        if node.layer_id == self._store.layer_id:
+            return node.row
+        directory = self._directory_of(node)
+        parent = self._own(directory)
+        known = self._store.child(parent, node.folded)
+        if known is not None and known.kind is not EntryKind.WHITEOUT:
+            return known.row  # made meanwhile, as the way to something else
+        resolved = self.resolve(node)
+        entry = MergedView.entry(self, resolved)
+        if entry.kind is not EntryKind.DIRECTORY:
+            entry.kind = EntryKind.FILE
+        self._shared.quota.take(NAME_COST)
+        row = self._store.add_node(entry, flags=resolved.flags, lowers=node.stack)
+        layer = self.layer_ids.index(resolved.layer_id)
+        for part in MergedView.parts(self, resolved):
+            self._store.set_part(
+                row,
+                StoredPart(
+                    part.name,
+                    fold(part.name),
+                    part.size,
+                    part.attributes,
+                    None,
+                    layer,
+                    resolved.row,
+                ),
+            )
+        self._store.set_name(parent, node.name, node.folded, row)
+        key = self._key(node)
+        if (opened := self._lower_open.pop(key, None)) is not None:
+            opened.row = row
+            self._own_open[row] = opened
+            self._rebound.append((key, opened))
+        return row
+
+    def _key(self, node: Node) -> tuple[int, int]:
+        return self.layer_ids.index(node.layer_id), node.row
+
+    def _opened(self, node: Node) -> OpenNode:
+        """What is shared by all that have a node open."""
+        if node.layer_id != self._store.layer_id:
+            known = self._store_row(node)
+            if known is None:
+                key = self._key(node)
+                return self._lower_open.setdefault(key, OpenNode(node, -1))
+        else:
+            known = node.row
+        return self._own_open.setdefault(known, OpenNode(node, known))
+
+    def _store_row(self, node: Node) -> int | None:
+        """The number that a node of a layer below got since it was looked up, or None."""
+        fresh = self.lookup(node.path)
+        if fresh is not None and fresh.layer_id == self._store.layer_id:
+            return fresh.row
+        return None
+
+    def _stored_part(self, node: Node, opened: OpenNode, folded: str, stream: str) -> StoredPart:
+        if opened.row >= 0:
+            for part in self._store.stored_parts(opened.row):
+                if part.folded == folded:
+                    return part
+        else:
+            resolved = self.resolve(node)
+            layer = self.layer_ids.index(resolved.layer_id)
+            for found in MergedView.parts(self, resolved):
+                if fold(found.name) == folded:
+                    return StoredPart(
+                        found.name, folded, found.size, found.attributes, None, layer, resolved.row
+                    )
+        what = f"alternate stream {stream!r}" if stream else "data"
+        raise PathNotFound(f"{node.path!r} has no {what}")
+
+    def _let_go(self, opened: OpenNode) -> None:
+        with self._shared.lock:
+            opened.handles -= 1
+            for stream in opened.streams.values():
+                stream.flush()
+            if opened.handles:
+                return
+            for stream in opened.streams.values():
+                stream.close()
+            if opened.row < 0:
+                self._lower_open.pop(self._key(opened.node), None)
+                return
+            self._own_open.pop(opened.row, None)
+            if not self._read_only and not self._store.name_count(opened.row):
+                with self._change():
+                    self._forget(opened.row)
+
+    def _remove_name(self, node: Node, directory: Node) -> None:
+        if node.is_directory and super().list(node):
+            raise InUse(f"{node.path!r} is a directory that is not empty")
+        parent = self._own(directory)
+        self._take_name(parent, directory, node.folded)
+        if node.layer_id == self._store.layer_id:
+            self._shared.quota.take(-NAME_COST)
+            if not self._store.name_count(node.row) and node.row not in self._own_open:
+                self._forget(node.row)
+
+    def _take_name(self, parent: int, directory: Node, folded: str) -> None:
+        """Have a directory not show a name: a tombstone where the chain has it."""
+        lower = tuple(place for place in directory.stack if place[0])
+        if lower and (below := self._seen_below(directory, lower, folded)) is not None:
+            self._store.set_name(parent, below.name, folded, None)
+        else:
+            self._store.drop_name(parent, folded)
+
+    def _forget(self, row: int) -> None:
+        """Take a node without names away."""
+        self._give_back(self._store.stored_parts(row))
+        self._store.remove_node(row)
+
+    def _give_back(self, parts: Sequence[StoredPart]) -> None:
+        """Have files of data removed when the operation is committed."""
+        for part in parts:
+            if part.data is not None:
+                self._shared.quota.take(-part.size)
+                self._gone.append(part.data)
+
+    def _directory_of(self, node: Node) -> Node:
+        directory = self.lookup(node.path.rpartition("/")[0])
+        if directory is None:
+            raise PathNotFound(f"the directory of {node.path!r} is gone")
+        return directory
+
+    def _is_in(self, directory: Node, node: Node) -> bool:
+        """Whether a directory is a node, or lies below it."""
+        return (fold(directory.path) + "/").startswith(fold(node.path) + "/")
+
+    def _check_free(self, directory: Node, name: str) -> None:
+        if not directory.is_directory:
+            raise InvalidArgument(f"{directory.path!r} is no directory")
+        if self._child(directory, fold(name)) is not None:
+            raise AlreadyExists(f"{_join(directory.path, name)!r} exists already")
+
+    def _named(self, row: int, directory: Node, name: str) -> Node:
+        """A node of the scratch under one of its names."""
+        node = self._tables[0].node(row)
+        node.name, node.folded, node.path = name, fold(name), _join(directory.path, name)
+        return node
+
+    def _flush(self) -> None:
+        for opened in self._own_open.values():
+            for stream in opened.streams.values():
+                stream.flush()
+
+
+class _ContentReader(SizedReader):
+    """A content as a file object to read."""
+
+    def __init__(self, content: Content) -> None:
+        super().__init__(content.size)
+        self._content = content
+
+    def read_at(self, position: int, size: int) -> bytes:
+        return self._content.read_at(position, size)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._content.close()
+        super().close()
+
+
+def make_scratch(folder: Path, chain: Sequence[str], quota: int, root: Entry) -> None:
+    """Make the files of a new scratch, and bring them to the disk.
+
+    Args:
+        folder: the ``scratch`` folder, which is not there.
+        chain: ids of the layers below, nearest first.
+        quota: bytes that it may hold, 0 for no limit.
+        root: metadata of its root.
+    """
+    folder.mkdir()
+    (folder / DATA).mkdir()
+    facts = {"quota": str(quota), "chain": json.dumps(list(chain)), "clean": "1"}
+    facts["created_ns"] = str(filetime_to_ns(root.creation_filetime))
+    make_database(folder / DATABASE, facts, root, len(chain))
+    with open(folder / DATABASE, "rb+") as file:
+        sync_file(file.fileno())
+    sync_directory(folder)
+
+
+def _acquire(lock: FileLock, layer_id: str) -> None:
+    try:
+        lock.acquire(timeout_seconds=0)
+    except StoreLocked as error:
+        raise LayerMounted(f"scratch {layer_id} is written by another process: {error}") from error
+
+
+def _recover(store: NodeStore, data: DataFiles) -> None:
+    """Make a scratch whose process died fit together again: the files of data tell what was written."""
+    with store.transaction():
+        if store.facts.get("clean") == "1":
+            store.set_fact("clean", "0")
+            return
+        for row in store.nameless():
+            store.remove_node(row)
+        kept = set()
+        for row, part, was_open in store.data_parts():
+            assert part.data is not None
+            kept.add(part.data)
+            _mend(store, data, row, part, was_open=was_open)
+    data.remove(set(data.numbers()) - kept)
+
+
+def _mend(store: NodeStore, data: DataFiles, row: int, part: StoredPart, *, was_open: bool) -> None:
+    assert part.data is not None
+    size = data.size(part.data)
+    if size is None:
+        # Made and never brought to the disk, nor was what was written to it.
+        store.set_part(row, replace(part, size=0, data=None))
+        return
+    if was_open:
+        store.mark_written(row, ns_to_filetime(data.write_time_ns(part.data)))
+    if was_open or size != part.size:
+        store.set_part(row, replace(part, size=size))
+
+
+def _join(directory: str, name: str) -> str:
+    return f"{directory}/{name}" if directory else name

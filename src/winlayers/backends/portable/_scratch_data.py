@@ -1,0 +1,130 @@
+"""The files that hold the written contents of a scratch.
+
+    scratch/data/<number>   one part of one node: the whole of its bytes
+
+A number is used once. A file that no part names is left over, and removed when the scratch is opened.
+Contents that begin as those of a layer are copied by the kernel where it can: ``copy_file_range`` shares
+blocks on file systems that have them to share. This module refuses to know nodes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from winlayers.base.atomic import sync_directory
+from winlayers.base.fileobj import read_exactly_at, write_all_at
+
+# What a system says that cannot copy between these files by itself.
+_REFUSALS = frozenset(
+    {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
+)
+
+_BLOCK_SIZE = 1 << 20
+_FLAGS = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class DataFiles:
+    """The files of one scratch.
+
+    Args:
+        folder: where they are; it is there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._next = max(self.numbers(), default=0) + 1
+        self._is_folder_synced = True
+
+    def numbers(self) -> list[int]:
+        """The numbers of the files that are there."""
+        return [int(name) for name in os.listdir(self._folder) if name.isdecimal()]
+
+    def create(self) -> tuple[int, int]:
+        """A new empty file: its number and an open descriptor."""
+        number = self._next
+        self._next += 1
+        descriptor = os.open(self._path(number), _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+        self._is_folder_synced = False
+        return number, descriptor
+
+    def open(self, number: int, *, writable: bool = True) -> int:
+        """A descriptor of a file."""
+        if writable:
+            return os.open(self._path(number), _FLAGS)
+        return os.open(self._path(number), os.O_RDONLY | getattr(os, "O_BINARY", 0))
+
+    def size(self, number: int) -> int | None:
+        """Bytes of a file, or None where it is not there."""
+        try:
+            return os.stat(self._path(number)).st_size
+        except FileNotFoundError:
+            return None
+
+    def write_time_ns(self, number: int) -> int:
+        """When a file was last written, nanoseconds since 1970."""
+        return os.stat(self._path(number)).st_mtime_ns
+
+    def remove(self, numbers: Iterable[int]) -> None:
+        """Remove files, those that are there."""
+        for number in numbers:
+            self._path(number).unlink(missing_ok=True)
+
+    def sync(self, numbers: Iterable[int]) -> None:
+        """Bring files, and that they are there, to the disk."""
+        for number in numbers:
+            try:
+                descriptor = self.open(number)
+            except FileNotFoundError:
+                continue  # removed since
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        self.sync_folder()
+
+    def sync_folder(self) -> None:
+        """Bring to the disk which files there are."""
+        if not self._is_folder_synced:
+            sync_directory(self._folder)
+            self._is_folder_synced = True
+
+    def _path(self, number: int) -> Path:
+        return self._folder / str(number)
+
+
+def copy_extents(
+    source: int, extents: Sequence[tuple[int, int, int]], target: int, size: int
+) -> None:
+    """Make a file of pieces of another.
+
+    Args:
+        source: descriptor of the file that has the pieces.
+        extents: (offset in the target, offset in the source, size) of each, in bytes.
+        target: descriptor of an empty file; what is between the pieces stays a hole.
+        size: bytes of the whole.
+    Raises:
+        Corrupt: the source ends early.
+    """
+    os.ftruncate(target, size)
+    for offset, position, length in extents:
+        while length:
+            copied = _copy_range(source, position, target, offset, length)
+            offset, position, length = offset + copied, position + copied, length - copied
+
+
+def _copy_range(source: int, position: int, target: int, offset: int, length: int) -> int:
+    if hasattr(os, "copy_file_range"):
+        try:
+            copied = os.copy_file_range(source, target, length, position, offset)
+        except OSError as error:
+            if error.errno not in _REFUSALS:
+                raise
+        else:
+            if copied:
+                return copied
+    block = read_exactly_at(source, position, min(length, _BLOCK_SIZE))
+    write_all_at(target, offset, block)
+    return len(block)
