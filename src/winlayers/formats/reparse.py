@@ -284,8 +284,7 @@ def build_reparse(value: ReparsePoint) -> bytes:
             return _build(TAG_APPEXECLINK, _app_exec_data(value))
         case WciLink():
             return _build(value.tag, _wci_data(value))
-        case RawReparse():
-            return _build(value.tag, value.data, value.guid, value.reserved)
+    return _build(value.tag, value.data, value.guid, value.reserved)
 
 
 def link_to(target: str, *, junction: bool) -> SymbolicLink | MountPoint:

@@ -105,8 +105,7 @@ def _add_attributes(header: TarHeader) -> None:
     elif header.typeflag == TYPE_REGULAR:
         header.mode |= _MODE_REGULAR
         header.pax[FILE_ATTRIBUTES] = _ATTRIBUTES_FILE
-    if header.mtime_ns is not None:
-        header.pax[CREATION_TIME] = b"%d.%d" % divmod(header.mtime_ns, _GIGA)
+    header.pax[CREATION_TIME] = b"%d.%d" % divmod(header.mtime_ns or 0, _GIGA)
     header.format = TarFormat.PAX
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from typing import Any
 
@@ -22,8 +23,13 @@ from tests.support.builders import (
     raw_tar,
 )
 from winlayers.errors import InvalidArgument, InvalidName, Malformed
-from winlayers.formats.filetime import GO_ZERO_TIME_FILETIME
-from winlayers.formats.tar import TarHeader, TarWriter
+from winlayers.formats.filetime import (
+    GO_ZERO_TIME_FILETIME,
+    MAX_FILETIME,
+    UNIX_EPOCH_FILETIME,
+)
+from winlayers.formats.reparse import build_reparse, link_to
+from winlayers.formats.tar import TarFormat, TarHeader, TarWriter
 from winlayers.layer.backuptar import BackupTarReader
 from winlayers.layer.entry import Entry, EntryKind, Extent, Part
 from winlayers.layer.findings import Finding
@@ -126,6 +132,15 @@ def test_sparse_body_has_an_extent_for_each_run() -> None:
     assert part.extents == (Extent(1, start, 2), Extent(600, start + 2, 1))
 
 
+def test_empty_run_of_a_sparse_body_is_no_extent() -> None:
+    records = {b"GNU.sparse.map": b"1,2,600,0", b"GNU.sparse.size": b"700"}
+    records[b"GNU.sparse.numblocks"] = b"2"
+    tar = sparse_tar(records, b"ab")
+    reader = BackupTarReader(io.BytesIO(tar))
+    (part,) = [part for _ in reader for part in reader.parts()]
+    assert part.extents == (Extent(1, tar.rindex(b"ab"), 2),)
+
+
 def test_sparse_map_that_leaves_bytes_over_is_malformed() -> None:
     records = {b"GNU.sparse.map": b"1,2", b"GNU.sparse.size": b"700"}
     records[b"GNU.sparse.numblocks"] = b"1"
@@ -175,6 +190,12 @@ def test_name_that_no_layer_has_is_refused(name: bytes, finding: str) -> None:
 def test_names_are_checked_the_same_in_a_folder_seen_before() -> None:
     assert error_of(FILES, a_header("Files/a"), a_header("Files/b*")).finding == "name-character"
     assert error_of(FILES, a_header("Files/a"), a_header(b"Files/\xff")).finding == "name-encoding"
+
+
+def test_long_name_is_no_fault() -> None:
+    name = "Files/" + "n" * 255
+    assert [entry.path for entry in entries(raw_tar(FILES, a_header(name)))] == ["Files", name]
+    assert findings_of(FILES, a_header(name)) == []
 
 
 def test_lenient_names_are_reported_and_kept() -> None:
@@ -303,6 +324,43 @@ def test_times_that_are_absent_depend_on_the_dialect() -> None:
     assert full.access_filetime == full.write_filetime == full.creation_filetime
     assert go.access_filetime == go.change_filetime == GO_ZERO_TIME_FILETIME
     assert go.write_filetime == full.write_filetime
+
+
+def test_times_outside_the_range_are_set_to_its_end_and_reported() -> None:
+    header = a_header(
+        "Files/a", mtime_ns=-(2**75), atime_ns=2**73, ctime_ns=0, format=TarFormat.PAX
+    )
+    found: list[Finding] = []
+    (entry,) = entries(raw_tar(header), on_finding=found.append)
+    assert (entry.write_filetime, entry.access_filetime) == (0, MAX_FILETIME)
+    assert entry.change_filetime == UNIX_EPOCH_FILETIME
+    # The creation time, which is absent, is that of writing, and so outside too.
+    assert [finding.code for finding in found] == ["time-range"] * 3
+
+
+def test_empty_descriptor_is_none() -> None:
+    for text in (b"", b"\r\n"):
+        (entry,) = entries(raw_tar(a_header("Files/a", pax={b"MSWINDOWS.rawsd": text})))
+        assert entry.security == b""
+
+
+def test_attributes_of_every_kind_do_not_fill_the_memory() -> None:
+    texts = [b"%d" % (number << 8) for number in range(1, 9001)]
+    headers = [
+        a_header(f"Files/{number}", pax={b"MSWINDOWS.fileattr": text})
+        for number, text in enumerate(texts)
+    ]
+    found = entries(raw_tar(*headers))
+    assert [entry.attributes for entry in found] == [int(text) for text in texts]
+
+
+def test_link_that_was_edited_leads_where_the_tar_says() -> None:
+    buffer = base64.b64encode(build_reparse(link_to("b", junction=False)))
+    header = a_header("Files/a", b"2", linkname=b"c", pax={b"WINLAYERS.reparse": buffer})
+    found: list[Finding] = []
+    (entry,) = entries(raw_tar(header), on_finding=found.append)
+    assert entry.reparse == build_reparse(link_to("c", junction=False))
+    assert [finding.code for finding in found] == ["reparse-edited"]
 
 
 def test_go_dialect_replaces_lone_surrogates_of_streams() -> None:

@@ -343,6 +343,15 @@ def test_parents_not_at_hand_leave_questions_open() -> None:
     assert codes(layer) == set()
 
 
+def test_folder_needs_its_rights_only_where_the_parents_give_none() -> None:
+    bare = a_base(a_directory("Files/d", security=b""))
+    assert codes(a_child(a_directory("Files/d", security=b"")), parents=[bare]) == set()
+    file = a_base(a_file("Files/d"))
+    for parent in (file, a_base()):
+        layer = a_child(a_directory("Files/d", security=b""))
+        assert codes(layer, parents=[parent]) == {"security-missing"}
+
+
 def test_link_into_other_layer_is_followed_through_the_chain() -> None:
     middle = a_child(a_symlink("Files/mid", "lowdir", is_directory=True))
     top = a_child(a_symlink("Files/a", "mid\\x"), a_symlink("Files/b", "mid\\z"))

@@ -122,6 +122,15 @@ def test_times_that_cannot_be_set_are_reported(
     assert done.codes("Files/a") == ["time-range"]
 
 
+def test_other_errors_of_times_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Root, parts: tuple[str, ...], **times: int) -> None:
+        raise PermissionError(errno.EPERM, "not yours")
+
+    monkeypatch.setattr(Root, "utime", refuse)
+    with pytest.raises(PermissionError, match="not yours"):
+        Extracted(tmp_path, a_layer(a_file("Files/a")))
+
+
 def test_every_loss_is_reported(tmp_path: Path) -> None:
     held = a_file(
         "Files/a", b"x", {"s": b"stream"}, attributes=0x26,
@@ -172,6 +181,17 @@ def test_file_system_without_hard_links_gets_copies(
     assert (done.folder / "b").read_bytes() == b"data"
     assert "link-copied" in done.codes("Files/b")
     assert (done.counts.files, done.counts.hard_links) == (2, 0)
+
+
+def test_other_errors_of_hard_links_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Root, existing: tuple[str, ...], new: tuple[str, ...]) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Root, "link", full)
+    with pytest.raises(OSError, match="No space"):
+        Extracted(tmp_path, a_layer(a_file("Files/a"), a_link("Files/b", "Files/a")))
 
 
 def test_broken_hard_link_is_reported(tmp_path: Path) -> None:

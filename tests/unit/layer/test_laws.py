@@ -73,6 +73,12 @@ ONLY_HERE: list[tuple[str, Layer]] = [
 ]
 
 
+def test_file_cannot_be_called_as_a_whiteout_is() -> None:
+    with pytest.raises(Malformed, match="called as a whiteout") as caught:
+        keep([FILES, a_file("Files/.wh.a")])
+    assert caught.value.entry == "Files/.wh.a"
+
+
 @pytest.mark.parametrize(("code", "layer"), [*BREACHES, *ONLY_HERE])
 def test_breach_is_malformed_and_names_its_finding(code: str, layer: Layer) -> None:
     with pytest.raises(Malformed) as caught:

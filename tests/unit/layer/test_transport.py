@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pytest
 
@@ -35,6 +36,7 @@ from winlayers.layer.transport import (
     TransportReader,
     TransportWriter,
 )
+from winlayers.layer.transportfolder import TransportFolder
 
 TOMBSTONES_HEAD = b"\xef\xbb\xbfVersion 1.0\n"
 BCD = "UtilityVM/Files/EFI/Microsoft/Boot/BCD"
@@ -279,6 +281,26 @@ def test_changed_utility_vm_starts_from_the_parents(transport: Transport) -> Non
 
 
 def test_files_that_windows_changes_are_kept_twice(transport: Transport) -> None:
+    transport.write(a_file(BCD, b"regf", security=b""), is_base=True)
+    assert (transport.root / BCD).read_bytes() == b"regf"
+    assert (transport.backups / "bcd.bak").read_bytes() == b"regf"
+
+
+def test_what_windows_changes_is_kept_however_it_is_read(transport: Transport) -> None:
+    class Buffering(PortableHost):
+        """A host that reads through a buffer, as ``io`` does: by ``readinto``."""
+
+        def write_plain(
+            self,
+            folder: TransportFolder,
+            path: str,
+            entry: Entry,
+            parts: Iterable[tuple[Part, BinaryIO]],
+        ) -> None:
+            buffered = ((part, io.BufferedReader(cast(io.RawIOBase, at))) for part, at in parts)
+            super().write_plain(folder, path, entry, buffered)
+
+    transport.host = Buffering()
     transport.write(a_file(BCD, b"regf", security=b""), is_base=True)
     assert (transport.root / BCD).read_bytes() == b"regf"
     assert (transport.backups / "bcd.bak").read_bytes() == b"regf"
