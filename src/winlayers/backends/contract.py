@@ -8,7 +8,9 @@ Three life stories:
 
 * a pulled layer: ``import_tar`` → ``view``, ``reader``, ``export_tar`` any number of times → ``destroy``;
 * Docker's way: ``create`` → ``import_tar`` of the same id → as above;
-* a layer made here: ``writer`` → entries → ``commit`` → as above.
+* a layer made here: ``writer`` → entries → ``commit`` → as above;
+* a container's: ``create_scratch`` → written to by way of ``ScratchAccess`` or a mount → ``export_tar`` or
+  ``reader``, which give the layer that the changes make → ``destroy``.
 
 Anything cut off half way was never there: a backend publishes a layer in one step, and removes what an
 earlier crash left when it is opened. Source: moby/moby daemon/graphdriver/windows/windows.go (which calls
@@ -19,12 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from winlayers.layer.chain import Chain
 from winlayers.layer.entry import EntryReader, EntryWriter, LayerSummary
 from winlayers.layer.findings import Finding
-from winlayers.layer.view import View
+from winlayers.layer.view import Scratch, View
 
 if TYPE_CHECKING:
     from winlayers.formats.tar import TarSource
@@ -95,9 +97,10 @@ class Usage:
     """What a layer holds.
 
     Attributes:
-        kind: ``"sealed"``, or ``"created"`` for one that was never filled.
+        kind: ``"sealed"``, ``"scratch"``, or ``"created"`` for one that was never filled.
         disk_size: bytes on disk.
-        summary: what the import counted.
+        summary: what the import counted; of a scratch the bytes that count for its quota, and the files
+            and directories that it keeps of its own.
         created_ns: when it was published, nanoseconds since 1970.
     """
 
@@ -123,6 +126,18 @@ class Backend(Protocol):
     def create(self, layer_id: str, chain: Chain, files: Mapping[str, bytes]) -> None:
         """Make a created layer with the driver's files in it."""
 
+    def create_scratch(
+        self, layer_id: str, chain: Chain, size: int, files: Mapping[str, bytes]
+    ) -> None:
+        """Make a scratch on a chain, in the same time whatever that holds.
+
+        Args:
+            layer_id: its name.
+            chain: the layers that it stands on.
+            size: bytes that it may hold, 0 for no limit.
+            files: the driver's files.
+        """
+
     def exists(self, layer_id: str) -> bool: ...
 
     def destroy(self, layer_id: str) -> None:
@@ -138,3 +153,22 @@ class Backend(Protocol):
 
     def view(self, layer_id: str, chain: Chain) -> View:
         """The layer over its chain; an empty chain shows the layer alone."""
+
+
+@runtime_checkable
+class ScratchAccess(Protocol):
+    """A backend whose scratches can be written without a mount."""
+
+    def scratch(self, layer_id: str, chain: Chain, *, read_only: bool = False) -> Scratch:
+        """The writable view of a scratch.
+
+        Raises:
+            LayerMounted: somebody else writes it.
+        """
+
+    def check_unused(self, layer_id: str) -> None:
+        """See that nobody writes a layer; of one that is no scratch nobody does.
+
+        Raises:
+            LayerMounted: somebody does; the message says who.
+        """

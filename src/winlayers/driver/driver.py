@@ -17,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self, runtime_checkable
 
-from winlayers.backends.contract import Backend, ImportPolicy, Usage
+from winlayers.backends.contract import Backend, ImportPolicy, ScratchAccess, Usage
 from winlayers.base.atomic import sync_directory
 from winlayers.base.digest import Digest
 from winlayers.base.locking import FileLock
@@ -31,9 +31,10 @@ from winlayers.driver.metadata import (
     read_layer_chain,
     read_layer_id,
 )
-from winlayers.driver.options import parse_driver_options
+from winlayers.driver.options import parse_driver_options, parse_storage_options
 from winlayers.driver.refcount import RefCounts
 from winlayers.errors import (
+    IllegalState,
     LayerHasChildren,
     LayerMounted,
     LayerNotFound,
@@ -42,18 +43,21 @@ from winlayers.errors import (
     PathNotFound,
     RemoteFailure,
     StoreCorrupt,
+    Unsupported,
 )
 from winlayers.layer.chain import Chain
 from winlayers.layer.entry import EntryKind, LayerSummary
 from winlayers.layer.findings import Finding
 from winlayers.layer.merge import MergedView
 from winlayers.layer.names import decode_name, split_tar_name
-from winlayers.layer.view import View
+from winlayers.layer.view import Scratch, View
 
 if TYPE_CHECKING:
     from winlayers.layer.changes import Change
 
 NAME = "windowsfilter"
+# What Docker makes of a size that does not fit into 63 bits.
+_ENDLESS_SIZE = 2**63
 _log = logging.getLogger("winlayers.driver")
 
 
@@ -109,6 +113,29 @@ class Driver:
         """
         chain = self._chain_on(parent)
         self._backend.create(check_layer_id(layer_id), chain, self._files(chain))
+
+    def create_read_write(
+        self,
+        layer_id: str,
+        parent: str = "",
+        storage_opt: Mapping[str, str] | None = None,
+    ) -> None:
+        """Make a scratch: a layer that takes writes, in the same time whatever its parents hold.
+
+        Args:
+            layer_id: the new layer.
+            parent: the layer that it stands on, or ``""`` for none.
+            storage_opt: options as ``docker run --storage-opt`` passes them: ``size``, which limits what
+                the scratch holds; without, the driver's default is used.
+        Raises:
+            LayerExists: the id is taken.
+            ParentMissing: there is no such parent.
+            UnknownOption: an option that does not parse.
+        """
+        chain = self._chain_on(parent)
+        size = parse_storage_options(storage_opt or {}).size or self._options.size
+        limit = size if size >= 0 else _ENDLESS_SIZE
+        self._backend.create_scratch(check_layer_id(layer_id), chain, limit, self._files(chain))
 
     def apply_diff(self, layer_id: str, parent: str, diff: BinaryIO) -> int:
         """Fill a layer from its tar, compressed or not, creating it where it is not there yet.
@@ -312,6 +339,21 @@ class Driver:
         """What a layer holds."""
         return self._backend.usage(self._known(layer_id))
 
+    def scratch(self, layer_id: str, *, read_only: bool = False) -> Scratch:
+        """The writable view of a scratch; to be closed by the caller.
+
+        Args:
+            layer_id: the scratch.
+            read_only: only look; another process may be writing it.
+        Raises:
+            LayerMounted: another process writes it, for example because it is mounted.
+            Unsupported: the backend gives scratches by mounts only.
+        """
+        resolved = self._known(layer_id)
+        if not isinstance(self._backend, ScratchAccess):
+            raise Unsupported("scratches of this backend can be written by a mount only")
+        return self._backend.scratch(resolved, self.chain(layer_id), read_only=read_only)
+
     def view(self, layer_id: str, *, alone: bool = False) -> View:
         """A layer over its chain, or alone; to be closed by the caller."""
         resolved = self._known(layer_id)
@@ -376,10 +418,14 @@ class Driver:
             )
         try:
             above = self.chain(parent)
-            is_filled = self._backend.usage(resolved).kind != "created"
+            kind = self._backend.usage(resolved).kind
         except LayerNotFound as error:
             raise ParentMissing(f"parent {parent} was removed meanwhile") from error
-        return Chain((resolved, *above)) if is_filled else above
+        if kind == "scratch":
+            raise IllegalState(
+                f"parent {parent} is a scratch, which may still change; commit it, and stand on that layer"
+            )
+        return above if kind == "created" else Chain((resolved, *above))
 
     def _files(self, chain: Chain) -> Mapping[str, bytes]:
         return {LAYER_CHAIN: build_layer_chain(self._dir(member).absolute() for member in chain)}
@@ -391,6 +437,8 @@ class Driver:
             raise LayerMounted(
                 f"layer {layer_id} is held by process {who}; end it, or put the layer first"
             )
+        if isinstance(self._backend, ScratchAccess):
+            self._backend.check_unused(layer_id)
         if children := self.children(layer_id):
             who = ", ".join(children[:5]) + (", …" if len(children) > 5 else "")
             raise LayerHasChildren(f"layer {layer_id} is the parent of {who}; remove those first")

@@ -43,6 +43,7 @@ from winlayers.errors import (
     InvalidArgument,
     LayerMounted,
     PathNotFound,
+    StoreCorrupt,
     StoreLocked,
 )
 from winlayers.formats.filetime import filetime_to_ns, ns_to_filetime
@@ -351,6 +352,23 @@ class PortableScratch(MergedView):
             self._shared.unsynced.clear()
             self._store.sync()
 
+    def freeze(self) -> None:
+        """Show from now on what is there now, whatever another process goes on to change.
+
+        Contents that are written in place are not held fast.
+        """
+        self._store.freeze()
+
+    @property
+    def own_count(self) -> int:
+        """How many files and directories it has nodes of its own for."""
+        return self._store.held()[1]
+
+    @property
+    def created_ns(self) -> int:
+        """When it was made, nanoseconds since 1970."""
+        return int(self._store.facts.get("created_ns", "0"))
+
     @property
     def quota(self) -> int:
         return self._shared.quota.limit
@@ -598,6 +616,32 @@ def make_scratch(folder: Path, chain: Sequence[str], quota: int, root: Entry) ->
     with open(folder / DATABASE, "rb+") as file:
         sync_file(file.fileno())
     sync_directory(folder)
+
+
+def chain_of(folder: Path) -> list[str]:
+    """The layers that a scratch was made on, nearest first.
+
+    Args:
+        folder: its ``scratch`` folder.
+    Raises:
+        StoreCorrupt: it does not tell.
+    """
+    with NodeStore(folder / DATABASE, "", read_only=True) as store:
+        try:
+            return [str(layer_id) for layer_id in json.loads(store.facts["chain"])]
+        except (KeyError, ValueError, TypeError) as error:
+            raise StoreCorrupt(f"the scratch {folder} does not tell its chain") from error
+
+
+def check_unwritten(folder: Path, layer_id: str) -> None:
+    """See that no process has a scratch open for writing.
+
+    Raises:
+        LayerMounted: one has; the message says which.
+    """
+    lock = FileLock(folder / LOCK)
+    _acquire(lock, layer_id)
+    lock.release()
 
 
 def _acquire(lock: FileLock, layer_id: str) -> None:

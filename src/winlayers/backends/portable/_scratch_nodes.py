@@ -159,6 +159,11 @@ class NodeStore:
             raise
         self._db.execute("COMMIT")
 
+    def freeze(self) -> None:
+        """Read from now on as of now; only for who does not write."""
+        self._db.execute("BEGIN")
+        self._db.execute("SELECT 1 FROM facts").fetchone()
+
     def sync(self) -> None:
         """Bring all transactions to the disk: the next one is written through, and so all before it."""
         self._db.execute("PRAGMA synchronous=FULL")

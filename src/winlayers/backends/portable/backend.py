@@ -3,6 +3,7 @@
     ROOT/windowsfilter/<id>/sealed/layer.tar   the pack
     ROOT/windowsfilter/<id>/sealed/index.db    the index
     ROOT/windowsfilter/<id>/sealed/layer.json  what was imported: digests, size, time
+    ROOT/windowsfilter/<id>/scratch/           a scratch, see ``_scratch``
     ROOT/windowsfilter/<id>/...                the driver's files, which the backend only publishes
     ROOT/tmp/                                  staging, on the same disk so that a rename publishes
     ROOT/lock                                  taken for the moment of publishing and removing
@@ -17,7 +18,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -40,12 +41,22 @@ from winlayers.errors import (
     ParentMissing,
     StoreCorrupt,
 )
+from winlayers.formats.filetime import ns_to_filetime
 from winlayers.layer.chain import Chain
-from winlayers.layer.entry import EntryKind, EntryReader, EntryWriter, LayerSummary
+from winlayers.layer.entry import (
+    FILE_ATTRIBUTE_DIRECTORY,
+    Entry,
+    EntryKind,
+    EntryReader,
+    EntryWriter,
+    LayerSummary,
+)
 from winlayers.layer.merge import MergedView
+from winlayers.layer.names import FILES
 from winlayers.layer.view import View
 
 if TYPE_CHECKING:
+    from winlayers.backends.portable._scratch import PortableScratch
     from winlayers.base.blocks import BlockPump
 
 LAYERS = "windowsfilter"
@@ -97,6 +108,27 @@ class PortableBackend:
                 self._check_chain(chain)
                 staging.publish(self._layers / layer_id)
 
+    def create_scratch(
+        self, layer_id: str, chain: Chain, size: int, files: Mapping[str, bytes]
+    ) -> None:
+        from winlayers.backends.portable._scratch import SCRATCH, PortableScratch, make_scratch
+
+        self._check_disk()
+        members = [member for member in chain if self._is_sealed(member)]
+        now = ns_to_filetime(time.time_ns())
+        root = Entry("", EntryKind.DIRECTORY, FILE_ATTRIBUTE_DIRECTORY, now, now, now, now)
+        with full_disk_told(self._root), Staging(self._tmp, layer_id) as staging:
+            make_scratch(staging.path / SCRATCH, members, size, root)
+            if not members:
+                with PortableScratch(staging.path / SCRATCH, layer_id, ()) as scratch:
+                    scratch.create(scratch.root(), FILES, root)
+                    scratch.sync()
+            for name, content in files.items():
+                write_file(staging.path / name, content)
+            with FileLock(self._lock_path):
+                self._check_chain(chain)
+                staging.publish(self._layers / layer_id)
+
     def destroy(self, layer_id: str) -> None:
         remove_tree(self._layers / layer_id)
 
@@ -128,6 +160,8 @@ class PortableBackend:
                 for parent, _, names in os.walk(folder)
                 for name in names
             )
+            if self._is_scratch(layer_id):
+                return self._usage_of_scratch(layer_id, disk_size)
             if not self._is_sealed(layer_id):
                 created_ns = os.stat(folder).st_ctime_ns
                 return Usage("created", disk_size, LayerSummary(0, 0), created_ns)
@@ -144,7 +178,12 @@ class PortableBackend:
 
     def export_tar(self, layer_id: str, chain: Chain) -> BinaryIO:
         with self._removal_told(layer_id):
-            return open(self._sealed(layer_id) / PACK, "rb", buffering=0)
+            try:
+                return open(self._sealed(layer_id) / PACK, "rb", buffering=0)
+            except FileNotFoundError as error:
+                raise StoreCorrupt(
+                    f"the pack of layer {layer_id} is missing; remove the layer and import it again"
+                ) from error
 
     def reader(self, layer_id: str, chain: Chain) -> EntryReader:
         from winlayers.layer.backuptar import BackupTarReader
@@ -158,17 +197,56 @@ class PortableBackend:
             return SealedTable(layer_id, sealed / INDEX, sealed / PACK)
 
     def view(self, layer_id: str, chain: Chain) -> View:
+        if self._is_scratch(layer_id):
+            return self.scratch(layer_id, chain, read_only=True)
+        # A layer that was created and never filled shows nothing of its own.
+        return MergedView(
+            self._tables(member for member in (layer_id, *chain) if self._is_sealed(member))
+        )
+
+    def scratch(self, layer_id: str, chain: Chain, *, read_only: bool = False) -> PortableScratch:
+        """The writable view of a scratch over its chain; see ``layer.view.Scratch``.
+
+        Args:
+            layer_id: the scratch.
+            chain: the layers it stands on.
+            read_only: only look; another process may be writing it.
+        Raises:
+            LayerNotFound: there is no such scratch.
+            LayerMounted: another process writes it.
+        """
+        from winlayers.backends.portable._scratch import SCRATCH, PortableScratch, chain_of
+
+        if not self._is_scratch(layer_id):
+            raise LayerNotFound(f"layer {layer_id} is no scratch, so it takes no writes")
+        with self._removal_told(layer_id):
+            folder = self._layers / layer_id / SCRATCH
+            tables = self._tables(chain_of(folder))
+            try:
+                return PortableScratch(folder, layer_id, tables, read_only=read_only)
+            except BaseException:
+                for table in tables:
+                    table.close()
+                raise
+
+    def check_unused(self, layer_id: str) -> None:
+        """See ``backends.contract.ScratchAccess``."""
+        if self._is_scratch(layer_id):
+            from winlayers.backends.portable._scratch import SCRATCH, check_unwritten
+
+            with self._removal_told(layer_id):
+                check_unwritten(self._layers / layer_id / SCRATCH, layer_id)
+
+    def _tables(self, layer_ids: Iterable[str]) -> list[SealedTable]:
         tables: list[SealedTable] = []
         try:
-            for member in (layer_id, *chain):
-                # A layer that was created and never filled shows nothing of its own.
-                if self._is_sealed(member):
-                    tables.append(self.table(member))
+            for layer_id in layer_ids:
+                tables.append(self.table(layer_id))
         except BaseException:
             for table in tables:
                 table.close()
             raise
-        return MergedView(tables)
+        return tables
 
     def rebuild_index(self, layer_id: str, chain: Chain) -> None:
         """Make the index of a sealed layer again from its pack, and replace the old one.
@@ -266,13 +344,21 @@ class PortableBackend:
         self._folder(layer_id)
         return False
 
+    def _is_scratch(self, layer_id: str) -> bool:
+        return (self._layers / layer_id / "scratch").is_dir()
+
+    def _usage_of_scratch(self, layer_id: str, disk_size: int) -> Usage:
+        with self.scratch(layer_id, Chain(), read_only=True) as scratch:
+            summary = LayerSummary(scratch.held_size, scratch.own_count)
+            return Usage("scratch", disk_size, summary, scratch.created_ns)
+
     def _sealed(self, layer_id: str) -> Path:
         if not self._is_sealed(layer_id):
             raise LayerNotFound(f"layer {layer_id} was created but holds nothing yet")
         return self._layers / layer_id / SEALED
 
     def _check_absent(self, layer_id: str) -> None:
-        if (self._layers / layer_id / SEALED).exists():
+        if (self._layers / layer_id / SEALED).exists() or self._is_scratch(layer_id):
             raise LayerExists(f"layer {layer_id} exists already")
 
     def _check_disk(self) -> None:
