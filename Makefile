@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test vectors lint types format bench clean
+.PHONY: demo test vectors lint types format bench coverage clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,11 @@ BENCH ?=
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(BENCH)
+
+# Which branches of formats and layer no test takes. All are to be taken; a report of those that are not.
+coverage: $(STAMP)
+	$(BIN)/coverage run -m pytest tests/unit tests/property tests/vectors
+	$(BIN)/coverage report
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache
