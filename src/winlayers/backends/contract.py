@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from winlayers.layer.chain import Chain
@@ -171,4 +172,47 @@ class ScratchAccess(Protocol):
 
         Raises:
             LayerMounted: somebody does; the message says who.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class MountProcess:
+    """The process that serves a mount.
+
+    Attributes:
+        pid: its id.
+        started: when it began, as ``base.processes.process_start_time`` tells it.
+    """
+
+    pid: int
+    started: str
+
+
+@runtime_checkable
+class Mounts(Protocol):
+    """A backend that can show layers to the operating system at a path."""
+
+    def mount(
+        self, layer_id: str, chain: Chain, path: Path, *, read_only: bool, raw: bool
+    ) -> MountProcess:
+        """Show a layer over its chain at a path; it takes writes if it is a scratch.
+
+        Args:
+            layer_id: the layer.
+            chain: the layers that it stands on.
+            path: an empty directory.
+            read_only: take no writes in any case.
+            raw: show the layer as in its tar, instead of as the container's C:.
+        Returns:
+            Who serves the mount, which is there when this returns.
+        Raises:
+            LayerMounted: another process writes the scratch.
+            Unsupported: the system has no means to mount; says what to install.
+        """
+
+    def unmount(self, path: Path) -> None:
+        """End a mount; of one whose process died, take away what the system still has.
+
+        Raises:
+            InUse: somebody works in it.
         """

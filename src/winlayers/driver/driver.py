@@ -17,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self, runtime_checkable
 
-from winlayers.backends.contract import Backend, ImportPolicy, ScratchAccess, Usage
+from winlayers.backends.contract import Backend, ImportPolicy, Mounts, ScratchAccess, Usage
 from winlayers.base.atomic import sync_directory
 from winlayers.base.digest import Digest
 from winlayers.base.locking import FileLock
@@ -31,10 +31,12 @@ from winlayers.driver.metadata import (
     read_layer_chain,
     read_layer_id,
 )
+from winlayers.driver.mounting import MountedLayer, MountTable
 from winlayers.driver.options import parse_driver_options, parse_storage_options
 from winlayers.driver.refcount import RefCounts
 from winlayers.errors import (
     IllegalState,
+    InUse,
     LayerHasChildren,
     LayerMounted,
     LayerNotFound,
@@ -43,6 +45,7 @@ from winlayers.errors import (
     PathNotFound,
     RemoteFailure,
     StoreCorrupt,
+    StoreLocked,
     Unsupported,
 )
 from winlayers.layer.chain import Chain
@@ -89,6 +92,8 @@ class Driver:
         self._backend = backend
         self._import = importer
         self._counts = RefCounts(root / "driver.db")
+        self._mounts = MountTable(root / "driver.db")
+        self._mount_folder = root / "mounts"
         self._options = parse_driver_options(options)
 
     # -- the operations of the original -------------------------------------------------------------
@@ -184,10 +189,14 @@ class Driver:
         """Hold a layer, and tell where it is; ``put`` lets it go again.
 
         Returns:
-            The layer's folder: a sealed layer is not mounted, and the original answers so too.
+            Of a scratch where it is mounted, which is done at the first time. Of a sealed layer its
+            folder: the original does not mount it either; ``mount`` does.
         Raises:
             LayerNotFound: there is no such layer.
+            LayerMounted, Unsupported: see ``mount``.
         """
+        if self._backend.usage(self._known(layer_id)).kind == "scratch":
+            return self.mount(layer_id)
         # A removal looks for holders and renames under the same lock, so it cannot come in between.
         with FileLock(self._root / "lock").acquire(shared=True):
             resolved = self._known(layer_id)
@@ -195,8 +204,65 @@ class Driver:
         return self._dir(resolved)
 
     def put(self, layer_id: str) -> None:
-        """Let go of a layer that ``get`` gave; nothing happens where nobody holds it."""
-        self._counts.drop(self._resolve(layer_id))
+        """Let go of a layer that ``get`` or ``mount`` gave; the last one unmounts it.
+
+        Nothing happens where nobody holds it.
+
+        Raises:
+            InUse: somebody works in the mount; it stays, and so does the count.
+        """
+        resolved = self._resolve(layer_id)
+        mounted = self._mounts.find(resolved)
+        if mounted is None:
+            self._counts.drop(resolved)
+            return
+        with self._mount_lock(resolved):
+            if self._counts.count(resolved) <= 1:
+                self._unmount(mounted)
+            self._counts.drop(resolved)
+
+    def mount(
+        self,
+        layer_id: str,
+        path: Path | None = None,
+        *,
+        read_only: bool = False,
+        raw: bool = False,
+        detached: bool = False,
+    ) -> Path:
+        """Show a layer over its parents at a path, and hold it; ``put`` lets it go again.
+
+        Args:
+            layer_id: the layer; if it is a scratch, the mount takes writes.
+            path: where, an empty directory; by default ``ROOT/mounts/<id>``.
+            read_only: take no writes.
+            raw: show the layer as in its tar, instead of as the container's C:.
+            detached: the mount outlives this process, until somebody puts it.
+        Returns:
+            Where it is: the path as given, or where it had been mounted before in the same way.
+        Raises:
+            LayerNotFound: there is no such layer.
+            LayerMounted: it is mounted elsewhere or in another way, or written by another process.
+            Unsupported: there is no means to mount here; says what to install.
+        """
+        with FileLock(self._root / "lock").acquire(shared=True):
+            resolved = self._known(layer_id)
+            with self._mount_lock(resolved):
+                mounted = self._mounts.find(resolved)
+                if mounted is not None and not mounted.is_alive:
+                    self._unmount(mounted)
+                    mounted = None
+                if mounted is None:
+                    mounted = self._mount(resolved, path, read_only=read_only, raw=raw)
+                elif (mounted.read_only, mounted.raw) != (read_only, raw) or (
+                    path is not None and path.absolute() != mounted.path
+                ):
+                    raise LayerMounted(
+                        f"layer {layer_id} is mounted at {mounted.path} already; put it first"
+                    )
+                holder = (mounted.pid, mounted.started) if detached else None
+                self._counts.add(resolved, holder)
+        return mounted.path
 
     def remove(self, layer_id: str) -> None:
         """Remove a layer; nothing happens where there is none, as in the original.
@@ -231,6 +297,7 @@ class Driver:
         if isinstance(self._backend, Recovers):
             done.extend(f"removed unfinished import {name}" for name in self._backend.recover())
         try:
+            done.extend(self._clean_up_mounts())
             done.extend(f"forgot holders of {name}" for name in self._counts.forget_the_dead())
         except NoSpace as error:
             # They count for nothing; and who cannot open a store cannot make room in it.
@@ -379,6 +446,46 @@ class Driver:
                 f"layer {layer_id}."
             )
             raise
+
+    def _mount_lock(self, layer_id: str) -> FileLock:
+        """Held while a layer is mounted or unmounted."""
+        self._mount_folder.mkdir(exist_ok=True)
+        return FileLock(self._mount_folder / f"{layer_id}.lock")
+
+    def _mount(
+        self, layer_id: str, path: Path | None, *, read_only: bool, raw: bool
+    ) -> MountedLayer:
+        if not isinstance(self._backend, Mounts):
+            raise Unsupported("layers of this backend cannot be mounted")
+        place = self._mount_folder / layer_id if path is None else path.absolute()
+        if path is None:
+            place.mkdir(exist_ok=True)
+        process = self._backend.mount(
+            layer_id, self.chain(layer_id), place, read_only=read_only, raw=raw
+        )
+        mounted = MountedLayer(layer_id, place, read_only, raw, process.pid, process.started)
+        self._mounts.add(mounted)
+        return mounted
+
+    def _unmount(self, mounted: MountedLayer) -> None:
+        assert isinstance(self._backend, Mounts)
+        self._backend.unmount(mounted.path)
+        self._mounts.remove(mounted.layer_id)
+        if mounted.path.parent == self._mount_folder:
+            mounted.path.rmdir()
+
+    def _clean_up_mounts(self) -> Iterator[str]:
+        """End mounts whose process died, and those that nobody holds any more."""
+        for mounted in self._mounts.all():
+            if mounted.is_alive and self._counts.count(mounted.layer_id):
+                continue
+            try:
+                with self._mount_lock(mounted.layer_id).acquire(timeout_seconds=0):
+                    self._unmount(mounted)
+            except (InUse, StoreLocked) as error:
+                yield f"left {mounted.path} mounted: {error}"
+            else:
+                yield f"unmounted {mounted.path}"
 
     def _clean_up_after(self, failure: RemoteFailure) -> None:
         """Remove what a write-layer process that died could not remove."""

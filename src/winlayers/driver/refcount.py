@@ -42,13 +42,20 @@ class RefCounts:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def add(self, layer_id: str) -> int:
-        """Count one more get by this process; the sum over all processes."""
+    def add(self, layer_id: str, holder: tuple[int, str] | None = None) -> int:
+        """Count one more get.
+
+        Args:
+            layer_id: the layer.
+            holder: id and start time of the process that holds it; this one by default.
+        Returns:
+            The sum over all processes.
+        """
         with self._transaction() as db:
             db.execute(
                 "INSERT INTO holds VALUES (?, ?, ?, 1)"
                 " ON CONFLICT (layer_id, pid, started) DO UPDATE SET count = count + 1",
-                (layer_id, *_this_process()),
+                (layer_id, *(holder or _this_process())),
             )
             return _total(db, layer_id)
 
@@ -79,6 +86,14 @@ class RefCounts:
                     )
             return _total(db, layer_id)
 
+    def count(self, layer_id: str) -> int:
+        """How often a layer was got by processes that still run, and not put."""
+        return sum(
+            count
+            for layer, pid, started, count in self._counts()
+            if layer == layer_id and _lives(pid, started)
+        )
+
     def holders(self, layer_id: str) -> list[int]:
         """Ids of the processes that hold a layer."""
         return sorted(
@@ -100,13 +115,17 @@ class RefCounts:
         return sorted({layer_id for layer_id, _, _ in gone})
 
     def _rows(self) -> list[tuple[str, int, str]]:
-        """Who holds what, the dead included; nothing is written for this, not even the database."""
+        """Who holds what, the dead included."""
+        return [(layer_id, pid, started) for layer_id, pid, started, _ in self._counts()]
+
+    def _counts(self) -> list[tuple[str, int, str, int]]:
+        """Who holds what, and how often; nothing is written for this, not even the database."""
         if not self._path.exists():
             return []
         with self._connection() as db:
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'holds'").fetchone():
                 return []
-            return db.execute("SELECT layer_id, pid, started FROM holds").fetchall()
+            return db.execute("SELECT layer_id, pid, started, count FROM holds").fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

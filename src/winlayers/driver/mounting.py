@@ -1,0 +1,110 @@
+"""Which layers are mounted, where, and by which process; kept in ``driver.db`` beside the counts.
+
+A mount is served by a process of its own, which outlives the one that asked for it. It is known by its id and
+start time: a mount whose process has died is a dead one, of which the system still has the mount point, and
+is taken away before anything else is done with it. This module refuses to know how a mount is made.
+
+Source: the path that moby/moby daemon/graphdriver/windows/windows.go keeps for Get (its cache), which is in
+memory there.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from winlayers.base.processes import process_start_time
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS mounts (
+    layer_id TEXT PRIMARY KEY,
+    path TEXT NOT NULL,
+    read_only INTEGER NOT NULL,
+    raw INTEGER NOT NULL,
+    pid INTEGER NOT NULL,
+    started TEXT NOT NULL
+) WITHOUT ROWID
+"""
+_COLUMNS = "layer_id, path, read_only, raw, pid, started"
+_WAIT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class MountedLayer:
+    """A layer that is mounted, or was until its process died.
+
+    Attributes:
+        layer_id: the layer.
+        path: where.
+        read_only: whether it takes no writes.
+        raw: whether it is shown as in its tar, instead of as the container's C:.
+        pid: the process that serves it.
+        started: when that process began, as ``base.processes`` tells it.
+    """
+
+    layer_id: str
+    path: Path
+    read_only: bool
+    raw: bool
+    pid: int
+    started: str
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process that serves it still runs."""
+        return str(process_start_time(self.pid)) == self.started
+
+
+class MountTable:
+    """The mounts of one home.
+
+    Args:
+        path: the database, which ``driver.refcount`` uses too.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def find(self, layer_id: str) -> MountedLayer | None:
+        """The mount of a layer, dead or alive."""
+        return next((one for one in self.all() if one.layer_id == layer_id), None)
+
+    def all(self) -> list[MountedLayer]:
+        """All mounts, the dead among them."""
+        if not self._path.exists():
+            return []
+        with self._connection() as db:
+            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'mounts'").fetchone():
+                return []
+            rows = db.execute(f"SELECT {_COLUMNS} FROM mounts ORDER BY layer_id").fetchall()  # noqa: S608
+        return [
+            MountedLayer(layer_id, Path(path), bool(read_only), bool(raw), pid, started)
+            for layer_id, path, read_only, raw, pid, started in rows
+        ]
+
+    def add(self, mount: MountedLayer) -> None:
+        """Note a mount, in the place of another of that layer."""
+        with self._connection() as db:
+            db.execute(_SCHEMA)
+            db.execute(
+                "INSERT OR REPLACE INTO mounts VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    mount.layer_id, str(mount.path), mount.read_only, mount.raw, mount.pid,
+                    mount.started,
+                ),
+            )  # fmt: skip
+
+    def remove(self, layer_id: str) -> None:
+        """Forget a mount."""
+        with self._connection() as db:
+            db.execute("DELETE FROM mounts WHERE layer_id = ?", (layer_id,))
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        with closing(
+            sqlite3.connect(self._path, timeout=_WAIT_SECONDS, isolation_level=None)
+        ) as db:
+            yield db
