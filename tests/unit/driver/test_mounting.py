@@ -104,7 +104,7 @@ def test_sealed_layer_is_held_by_its_folder_and_mounted_when_asked(
 def test_other_mount_of_the_same_layer_is_refused(driver: Driver, tmp_path: Path) -> None:
     path = driver.mount("c")
     for other in ({"read_only": True}, {"raw": True}, {"path": tmp_path / "elsewhere"}):
-        with pytest.raises(LayerMounted, match="mounted at .*mounts/c already"):
+        with pytest.raises(LayerMounted, match=r"mounted at .*mounts/c already"):
             driver.mount("c", **other)  # type: ignore[arg-type] # one of the keywords
     assert driver.mount("c", path) == path
 

@@ -427,6 +427,14 @@ class NodeStore:
             (NODE_STREAMS, row, row),
         )
 
+    def fault(self) -> str | None:
+        """What SQLite finds wrong with the database, or None."""
+        try:
+            found: str = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.Error as error:
+            return str(error)
+        return None if found == "ok" else found
+
     # -- after a crash --------------------------------------------------------------------------------
 
     def nameless(self) -> list[int]:

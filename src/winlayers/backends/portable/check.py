@@ -17,6 +17,8 @@ from pathlib import Path
 
 from winlayers.backends.portable import _index
 from winlayers.backends.portable._record import RECORD, Record, read_record
+from winlayers.backends.portable._scratch import DATA, DATABASE, SCRATCH, chain_of
+from winlayers.backends.portable._scratch_nodes import NodeStore
 from winlayers.backends.portable.backend import INDEX, LAYERS, PACK, SEALED
 from winlayers.base.digest import Digest, digest_of
 from winlayers.base.fileobj import Readable
@@ -113,6 +115,18 @@ STORE_RULES: dict[str, Rule] = {
         "pack has another digest than it was imported with",
         "Bytes of it have changed since.",
         "Remove the layer and import it again; look at the disk.",
+    ),
+    "scratch-unreadable": Rule(
+        _E,
+        "scratch cannot be read",
+        "Its database is damaged, or of another version.",
+        "Look at the disk; what of it can still be read, 'winlayers cp' gets out. Then remove it.",
+    ),
+    "scratch-data-missing": Rule(
+        _E,
+        "written content of a scratch is missing",
+        "A file of data was removed, or never reached the disk before the machine stopped.",
+        "Open the scratch to have the file empty, or remove the scratch.",
     ),
     "left-removing": Rule(
         _W,
@@ -226,6 +240,8 @@ class _Check:
             yield from self._chain(layer_id, folder)
             if (folder / SEALED).is_dir():
                 yield from self._sealed(layer_id, folder / SEALED, deep=deep)
+            elif (folder / SCRATCH).is_dir():
+                yield from self._scratch(layer_id, folder / SCRATCH)
         except OSError as error:
             yield StoreFinding("layer-unreadable", layer_id, folder, str(error))
 
@@ -257,6 +273,26 @@ class _Check:
             named, actual = ", ".join(chain.layer_ids[1:]), ", ".join(above)
             detail = f"below {chain.parent} it names {named or 'nothing'}, which stands on {actual or 'nothing'}"
             yield StoreFinding("chain-inconsistent", layer_id, path, detail)
+
+    def _scratch(self, layer_id: str, folder: Path) -> Iterator[StoreFinding]:
+        """A scratch that nobody writes: its database, its chain, and its files of data."""
+        try:
+            with NodeStore(folder / DATABASE, layer_id, read_only=True) as store:
+                if fault := store.fault():
+                    yield StoreFinding("scratch-unreadable", layer_id, store.path, fault)
+                    return
+                numbers = [part.data for _, part, _ in store.data_parts()]
+            missing = [layer for layer in chain_of(folder) if not (self._layers / layer).is_dir()]
+        except StoreCorrupt as error:
+            yield StoreFinding("scratch-unreadable", layer_id, folder / DATABASE, str(error))
+            return
+        for layer in missing:
+            detail = f"{layer} is not in the store"
+            yield StoreFinding("chain-parent-missing", layer_id, folder / DATABASE, detail)
+        for number in numbers:
+            path = folder / DATA / str(number)
+            if not path.is_file():
+                yield StoreFinding("scratch-data-missing", layer_id, path, "there is no such file")
 
     def _sealed(self, layer_id: str, sealed: Path, *, deep: bool) -> Iterator[StoreFinding]:
         index, pack = sealed / INDEX, sealed / PACK

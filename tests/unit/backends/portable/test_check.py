@@ -235,3 +235,39 @@ def test_cancel_stops_it(root: Path) -> None:
 def test_every_rule_tells_cause_and_remedy() -> None:
     assert set(STORE_RULES) >= CURED_BY_INDEX
     assert all(rule.title and rule.cause and rule.remedy for rule in STORE_RULES.values())
+
+
+def _scratch(root: Path) -> Path:
+    """A scratch on the three layers, with one written file; its folder."""
+    backend = PortableBackend(root)
+    chain = Chain(("three", "two", "one"))
+    folders = [root / "windowsfilter" / layer_id for layer_id in chain]
+    files = {"layerchain.json": build_layer_chain(folders)}
+    backend.create_scratch("s", chain, 0, files)
+    with backend.scratch("s", chain) as scratch:
+        node = scratch.lookup("Files/a.txt")
+        assert node is not None
+        with scratch.open_content(node, writable=True) as content:
+            content.write_at(0, b"new")
+    return _layer(root, "s") / "scratch"
+
+
+def _damage_scratch(folder: Path) -> None:
+    content = bytearray((folder / "scratch.db").read_bytes())
+    content[4096:8192] = b"\xff" * 4096
+    (folder / "scratch.db").write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        (lambda folder: (folder / "scratch.db").write_bytes(b"nonsense"), "scratch-unreadable"),
+        (_damage_scratch, "scratch-unreadable"),
+        (lambda folder: (folder / "data" / "1").unlink(), "scratch-data-missing"),
+    ],
+)
+def test_damaged_scratch_is_found(root: Path, damage: Callable[[Path], object], code: str) -> None:
+    folder = _scratch(root)
+    assert _found(root) == []
+    damage(folder)
+    assert [(one.layer_id, one.code) for one in _found(root)] == [("s", code)]
