@@ -162,5 +162,5 @@ def test_backend_without_mounts_says_so(tmp_path: Path) -> None:
     backend = PortableBackend(tmp_path)
     driver = Driver(tmp_path, backend, InlineImporter(backend))
     driver.create_read_write("c")
-    with pytest.raises(Unsupported, match="cannot be mounted"):
+    with pytest.raises(Unsupported, match="without a means to mount"):
         driver.get("c")

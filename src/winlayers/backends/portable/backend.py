@@ -23,7 +23,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from winlayers.backends.contract import ImportRequest, TarFacts, Usage
+from winlayers.backends.contract import ImportRequest, MountProcess, TarFacts, Usage
 from winlayers.backends.portable import _index
 from winlayers.backends.portable._record import RECORD, Record, read_record, write_record
 from winlayers.backends.portable._recover import Staging, remove_leftovers, remove_tree
@@ -40,6 +40,7 @@ from winlayers.errors import (
     Malformed,
     ParentMissing,
     StoreCorrupt,
+    Unsupported,
 )
 from winlayers.formats.filetime import ns_to_filetime
 from winlayers.layer.chain import Chain
@@ -54,6 +55,7 @@ from winlayers.layer.entry import (
 from winlayers.layer.merge import MergedView
 from winlayers.layer.names import FILES
 from winlayers.layer.view import View
+from winlayers.mounts.contract import Mounter, MountRequest
 
 if TYPE_CHECKING:
     from winlayers.backends.portable._scratch import PortableScratch
@@ -71,10 +73,15 @@ class PortableBackend:
     Args:
         root: the home of the store; made if it is not there.
         tmpdir: where to stage, on the same disk as ``root``; by default ``ROOT/tmp``.
+        mounter: shows layers to the operating system, or None where nobody wants that.
     """
 
-    def __init__(self, root: Path, *, tmpdir: Path | None = None) -> None:
+    def __init__(
+        self, root: Path, *, tmpdir: Path | None = None, mounter: Mounter | None = None
+    ) -> None:
         self._root = root
+        self._tmpdir = tmpdir
+        self._mounter = mounter
         self._layers = root / LAYERS
         self._tmp = tmpdir or root / "tmp"
         for folder in (self._layers, self._tmp):
@@ -236,6 +243,27 @@ class PortableBackend:
 
             with self._removal_told(layer_id):
                 check_unwritten(self._layers / layer_id / SCRATCH, layer_id)
+
+    def mount(
+        self, layer_id: str, chain: Chain, path: Path, *, read_only: bool, raw: bool
+    ) -> MountProcess:
+        """See ``backends.contract.Mounts``."""
+        read_only = read_only or not self._is_scratch(layer_id)
+        info = self._wanted_mounter().mount(
+            MountRequest(self._root, self._tmpdir, layer_id, chain.layer_ids, path, read_only, raw)
+        )
+        return MountProcess(info.pid, info.started)
+
+    def unmount(self, path: Path) -> None:
+        """See ``backends.contract.Mounts``."""
+        mounter = self._wanted_mounter()
+        if not mounter.mend(path):
+            mounter.unmount(path)
+
+    def _wanted_mounter(self) -> Mounter:
+        if self._mounter is None:
+            raise Unsupported("this store was opened without a means to mount")
+        return self._mounter
 
     def _tables(self, layer_ids: Iterable[str]) -> list[SealedTable]:
         tables: list[SealedTable] = []
