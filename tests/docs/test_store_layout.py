@@ -8,7 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 from winlayers.backends.portable import _index, _record
+from winlayers.backends.portable._scratch import make_scratch
+from winlayers.backends.portable._scratch_nodes import SCHEMA_VERSION
+from winlayers.driver.mounting import MountedLayer, MountTable
 from winlayers.driver.refcount import RefCounts
+from winlayers.layer.entry import Entry, EntryKind
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "store-layout.md").read_text("utf-8")
 _NAME = re.compile(r"`(\w+)`")
@@ -42,9 +46,24 @@ def test_tables_of_the_index_are_on_the_page(tmp_path: Path) -> None:
     assert f"database of schema {_index.SCHEMA_VERSION}." in PAGE
 
 
-def test_table_of_the_holds_is_on_the_page(tmp_path: Path) -> None:
+def test_tables_of_the_driver_are_on_the_page(tmp_path: Path) -> None:
     RefCounts(tmp_path / "driver.db").add("layer")
-    assert columns_of(tmp_path / "driver.db") == {"holds": columns_on_page("## driver.db")}
+    mount = MountedLayer("layer", tmp_path, read_only=False, raw=False, pid=1, started="")
+    MountTable(tmp_path / "driver.db").add(mount)
+    tables = columns_of(tmp_path / "driver.db")
+    assert tables == {table: columns_on_page(f"### {table}") for table in ("holds", "mounts")}
+
+
+def test_tables_of_a_scratch_are_on_the_page(tmp_path: Path) -> None:
+    make_scratch(tmp_path / "scratch", [], 0, Entry("", EntryKind.DIRECTORY))
+    tables = columns_of(tmp_path / "scratch" / "scratch.db")
+    text = PAGE[PAGE.index("## scratch.db") : PAGE.index("## Merging")]
+    for table in ("names", "nodes", "lowers", "parts"):
+        assert tables[table] == columns_on_page(f"### {table}")
+    facts = {"schema", "depth", "quota", "chain", "created_ns", "clean"}
+    for name in facts | tables["details"] | tables["descriptors"] - {"id", "bytes"}:
+        assert f"`{name}`" in text
+    assert f"database of schema {SCHEMA_VERSION}," in text
 
 
 def test_fields_of_the_record_are_on_the_page() -> None:
