@@ -39,11 +39,15 @@ layer_group = LazyGroup(
     modules={
         "import": "layer_import",
         "export": "layer_export",
+        "create": "layer_create",
         "ls": "layer_ls",
         "inspect": "layer_inspect",
         "changes": "layer_changes",
         "diff": "layer_diff",
         "size": "layer_size",
+        "mount": "layer_mount",
+        "unmount": "layer_unmount",
+        "commit": "layer_commit",
         "remove": "layer_remove",
     },
 )

@@ -83,7 +83,7 @@ def run(
         policy = ImportPolicy(lenient, allow_unterminated, _limit(max_size), not no_sync)
         wanted_digest = None if digest is None else Digest.parse(digest)
         wanted_diff_id = None if diff_id is None else Digest.parse(diff_id)
-        findings = _Findings()
+        findings = KeptFindings()
         with _opened(file) as (source, size):
             driver = session.open_driver()
             resolved_parent = resolve_layer(session, driver, parent) if parent else ""
@@ -99,10 +99,10 @@ def run(
                     cancel=session.cancel,
                     report=findings.add,
                 )
-    _print(session, layer_id, resolved_parent, summary, findings)
+    print_summary(session, layer_id, resolved_parent, summary, findings)
 
 
-class _Findings:
+class KeptFindings:
     """What an import finds: the first of them, and how many; a hostile layer has millions."""
 
     def __init__(self) -> None:
@@ -144,9 +144,18 @@ def _size_of(descriptor: int) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
-def _print(
-    session: Session, layer_id: str, parent: str, summary: LayerSummary, findings: _Findings
+def print_summary(
+    session: Session, layer_id: str, parent: str, summary: LayerSummary, findings: KeptFindings
 ) -> None:
+    """Print what was imported: the diff ID alone, or all as JSON.
+
+    Args:
+        session: where to, and whether as JSON.
+        layer_id: the new layer.
+        parent: its parent, or ``""``.
+        summary: what was counted.
+        findings: what was found.
+    """
     from winlayers.cli.checklines import finding_json
 
     if not session.is_json:
