@@ -53,6 +53,14 @@ class UnknownOption(InvalidArgument):
     """A storage option that is not known, or whose value does not parse."""
 
 
+class NotADirectory(InvalidArgument):
+    """It is no directory, as this asks for."""
+
+
+class IsADirectory(InvalidArgument):
+    """It is a directory, which this does not take."""
+
+
 class NotFound(WinlayersError):
     """What was asked for is not there."""
 
@@ -103,6 +111,14 @@ class LayerHasChildren(InUse):
 
 class IllegalState(InUse):
     """The layer is in a state that does not allow this."""
+
+
+class DirectoryNotEmpty(InUse):
+    """The directory has something in it."""
+
+
+class PathInUse(InUse):
+    """The file or directory is held in its place: it is the root of a tree, or open."""
 
 
 class Busy(WinlayersError):
@@ -192,6 +208,14 @@ class LoginRefused(Denied):
     """The remote side refused the login."""
 
 
+class ReadOnlyView(Denied):
+    """What is shown cannot be changed: a sealed layer, or a scratch that was opened to be looked at."""
+
+
+class ReadOnlyFile(Denied):
+    """This one may not be written, removed or replaced: it is marked read-only, or has a fixed place."""
+
+
 class LimitExceeded(WinlayersError):
     """A limit of space, size or count was reached."""
 
@@ -202,6 +226,10 @@ class NoSpace(LimitExceeded):
 
 class TooLarge(LimitExceeded):
     """The input is larger than the limit that was set."""
+
+
+class TooManyLinks(LimitExceeded):
+    """The file has as many names as NTFS allows."""
 
 
 class RemoteFailure(WinlayersError):
