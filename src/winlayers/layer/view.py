@@ -13,6 +13,7 @@ Source: the merging rules are those of Windows as microsoft/hcsshim's readers an
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, Self
 
@@ -75,6 +76,8 @@ NODE_EA = 4
 NODE_OPAQUE = 8
 #: Directory that the layer has children of, but no entry for.
 NODE_IMPLIED = 16
+#: File of a scratch that has, or had, more than one name there.
+NODE_LINKED = 32
 
 
 def shown_attributes(node: Node) -> int:
@@ -206,6 +209,9 @@ class Scratch(View, Protocol):
     Nodes that are handed in were looked up since the last change; those handed out are as after it.
     One thread at a time calls; a ``Content`` takes calls of any.
     """
+
+    def together(self) -> AbstractContextManager[None]:
+        """Have what is done in the ``with`` block count as one operation: whole, or absent if it raises."""
 
     def create(self, directory: Node, name: str, entry: Entry) -> Node:
         """A new empty file or directory with the metadata of ``entry`` (its path is not looked at).

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
@@ -50,7 +50,7 @@ from winlayers.formats.filetime import filetime_to_ns, ns_to_filetime
 from winlayers.layer.entry import Entry, EntryKind, Part
 from winlayers.layer.merge import MergedView
 from winlayers.layer.names import fold
-from winlayers.layer.view import Content, Metadata, Node
+from winlayers.layer.view import NODE_LINKED, Content, Metadata, Node
 
 SCRATCH = "scratch"
 DATABASE = "scratch.db"
@@ -237,6 +237,9 @@ class PortableScratch(MergedView):
 
     # -- changing ----------------------------------------------------------------------------------
 
+    def together(self) -> AbstractContextManager[None]:
+        return self._change()
+
     def create(self, directory: Node, name: str, entry: Entry) -> Node:
         with self._change():
             self._check_free(directory, name)
@@ -255,6 +258,7 @@ class PortableScratch(MergedView):
             self._check_free(directory, name)
             self._shared.quota.take(NAME_COST)
             row = self._own(node)
+            self._store.set_flag(row, NODE_LINKED)
             self._store.set_name(self._own(directory), name, fold(name), row)
             return self._named(row, directory, name)
 

@@ -338,6 +338,10 @@ class NodeStore:
         values = [to_signed(value) for value in columns.values()]
         self._db.execute(f"UPDATE nodes SET {names} WHERE id = ?", (*values, row))  # noqa: S608
 
+    def set_flag(self, row: int, flag: int) -> None:
+        """Set one of the ``NODE_*`` bits."""
+        self._db.execute("UPDATE nodes SET flags = flags | ? WHERE id = ?", (flag, row))
+
     def set_security(self, row: int, security: bytes) -> None:
         self._db.execute(
             "UPDATE nodes SET security = ? WHERE id = ?", (self._intern(security), row)

@@ -30,7 +30,7 @@ from winlayers.errors import (
 from winlayers.layer.chain import Chain
 from winlayers.layer.changes import changes
 from winlayers.layer.entry import Entry, EntryKind
-from winlayers.layer.view import Metadata, Node, walk
+from winlayers.layer.view import NODE_LINKED, Metadata, Node, walk
 
 BASE = layer_tar(
     a_layer(
@@ -350,3 +350,28 @@ def test_empty_directory_of_the_chain_may_be_replaced(tmp_path: Path) -> None:
         made = scratch.create(files, "other", Entry("", EntryKind.DIRECTORY, 0x10))
         scratch.rename(made, files, "EMPTY")
         assert [node.path for node in walk(scratch, scratch.root())] == ["Files", "Files/EMPTY"]
+
+
+def test_what_is_done_together_is_whole_or_absent(bench: Bench) -> None:
+    before = bench.paths()
+    with pytest.raises(AlreadyExists), bench.scratch.together():
+        bench.make("Files/Windows/a.txt")
+        bench.scratch.delete(bench.at("Files/Windows/win.ini"))
+        bench.make("Files/Windows/new.txt")
+    assert bench.paths() == before
+    assert bench.scratch.held_size == 0
+    with bench.scratch.together():
+        bench.make("Files/Windows/a.txt")
+        bench.scratch.delete(bench.at("Files/Windows/win.ini"))
+    bench.reopen()
+    assert "Files/Windows/a.txt" in bench.paths()
+    assert "Files/Windows/win.ini" not in bench.paths()
+
+
+def test_file_that_had_two_names_is_marked(bench: Bench) -> None:
+    bench.scratch.link(bench.at("Files/Windows/win.ini"), bench.at("Files"), "too.ini")
+    bench.reopen()
+    assert bench.at("Files/Windows/win.ini").flags & NODE_LINKED
+    assert bench.at("Files/too.ini").flags & NODE_LINKED
+    assert bench.scratch.link_count(bench.at("Files/too.ini")) == 2
+    assert not bench.at("Files/Windows/new.txt").flags & NODE_LINKED
