@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test vectors lint types format bench coverage clean
+.PHONY: demo test vectors lint types format bench fuzz coverage clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,12 @@ BENCH ?=
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(BENCH)
+
+# What to feed and how long: make fuzz FUZZ='import_layer --seconds 60'
+FUZZ ?=
+
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 # Which branches of formats and layer no test takes. All are to be taken; a report of those that are not.
 coverage: $(STAMP)

@@ -1,0 +1,174 @@
+"""Sound inputs to begin with: those of the vectors, and what our own writers make."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.support.builders import (
+    DESCRIPTOR,
+    Layer,
+    a_directory,
+    a_file,
+    a_junction,
+    a_layer,
+    a_link,
+    a_reparse_point,
+    a_symlink,
+    a_whiteout,
+    an_opaque_whiteout,
+    layer_tar,
+)
+from tests.support.hives import a_delta, a_hive, a_key, a_path, dword, no_value, text
+from winlayers.formats.backupstream import BackupWriter, PartHeader, PartId
+from winlayers.formats.ea import ExtendedAttribute, build_ea_list
+
+TESTS = Path(__file__).parents[1]
+#: A case of a vector file that is one of more is left out: as many are enough to begin with.
+_ENOUGH = 60
+
+
+@cache
+def _cases(name: str) -> list[dict[str, Any]]:
+    cases: list[dict[str, Any]] = json.loads((TESTS / f"vectors/data/{name}.json").read_bytes())[
+        "cases"
+    ]
+    return cases[:: max(len(cases) // _ENOUGH, 1)]
+
+
+def hex_of(name: str, field: str) -> Iterator[bytes]:
+    """A field in hexadecimal of the cases of a vector file."""
+    return (bytes.fromhex(case[field]) for case in _cases(name) if case.get(field))
+
+
+def base64_of(name: str, field: str) -> Iterator[bytes]:
+    """A field in base64 of the cases of a vector file."""
+    return (base64.b64decode(case[field]) for case in _cases(name) if case.get(field))
+
+
+def text_of(name: str, field: str) -> Iterator[bytes]:
+    """A text field of the cases of a vector file."""
+    return (case[field].encode() for case in _cases(name) if isinstance(case.get(field), str))
+
+
+def tars() -> Iterator[bytes]:
+    """Tars of every kind."""
+    yield (TESTS / "data" / "go_headers.tar").read_bytes()
+    yield from base64_of("gotar_read", "tar")
+    yield from base64_of("gotar_write", "tar")
+
+
+def layer_tars() -> Iterator[bytes]:
+    """Tars of layers that stand on ``base_layer``."""
+    yield layer_tar(a_rich_layer())
+    yield layer_tar(a_layer(a_file("Files/low", b"new"), a_whiteout("Files/lowdir")))
+    yield from base64_of("whole_layer", "layer")
+    yield from base64_of("legacy_layer", "in")
+    yield from base64_of("buildkit_convert", "out")
+
+
+def base_layer() -> Layer:
+    """A base layer."""
+    config = "Files/Windows/System32/config"
+    build = [text("CurrentBuildNumber", "20348"), dword("UBR", 2113)]
+    software = a_hive(a_path("Microsoft\\Windows NT\\CurrentVersion", values=build))
+    return a_layer(
+        a_file("Files/low", b"low", {"s": b"stream"}),
+        a_file("Files/lowdir/x", b"x"),
+        a_file(f"{config}/SOFTWARE", software),
+    )
+
+
+def a_rich_layer() -> Layer:
+    """A layer with something of everything, on ``base_layer``."""
+    attributes = [ExtendedAttribute(b"A", b"1"), ExtendedAttribute(b"LXUID", bytes(4), 0x80)]
+    build = a_path("Microsoft\\Windows NT\\CurrentVersion", values=[dword("UBR", 2114)])
+    return a_layer(
+        a_file("Files/a", b"a" * 700, {"s": b"t" * 600, "ünï": b""}, attributes=0x2021),
+        a_file("Files/e", b"", ea=build_ea_list(attributes)),
+        a_directory("Files/d", {"s": b"of a folder"}),
+        an_opaque_whiteout("Files/d"),
+        a_symlink("Files/d/l", "..\\a"),
+        a_symlink("Files/d/k", "C:\\low"),
+        a_junction("Files/j", "C:\\lowdir"),
+        a_reparse_point("Files/r"),
+        a_link("Files/h", "Files/a"),
+        a_link("Files/g", "Files/low"),
+        a_whiteout("Files/lowdir/x"),
+        a_file("Files/" + "n" * 120, b"n", creation_filetime=0, write_filetime=2**64 - 1),
+        a_file("Files/\ud800", b""),
+        a_file("Hives/Software_Delta", a_delta(build)),
+        a_file("UtilityVM/Files/x", b"x"),
+    )
+
+
+def hives() -> Iterator[bytes]:
+    """Registry hives."""
+    values = [text("a", "b"), dword("n", 7), no_value("gone"), text("long", "x" * 9000)]
+    keys = [
+        a_key("one", values=values, class_name="class", lists="lf"),
+        a_key("zwei", a_key("ünter"), a_key("日本"), lists="li", layer_byte=1),
+        a_key("drei", a_key("a"), a_key("b"), lists="ri"),
+    ]
+    yield a_hive(a_key("ROOT", *keys))
+    yield a_hive(a_key("ROOT", *keys), minor=3)
+    yield a_delta(a_key("ROOT", *keys))
+    for name in ("Software_plain_small", "minimal_BCD"):
+        yield (TESTS / "data" / name).read_bytes()
+
+
+def backup_streams() -> Iterator[bytes]:
+    """Backup streams of files, as Windows gives them and as none would be."""
+    yield a_backup_stream(
+        (PartHeader(PartId.SECURITY), DESCRIPTOR),
+        (PartHeader(PartId.EA), build_ea_list([ExtendedAttribute(b"A", b"1")])),
+        (PartHeader(PartId.DATA), b"content"),
+        (PartHeader(PartId.ALTERNATE, name=":s:$DATA"), b"stream"),
+        (PartHeader(PartId.LINK), b"link"),
+    )
+    yield a_backup_stream(
+        (PartHeader(PartId.DATA, attributes=8), b""),
+        (PartHeader(PartId.SPARSE_BLOCK, offset=4), b"data"),
+        (PartHeader(PartId.SPARSE_BLOCK, offset=99), b""),
+    )
+    yield from hex_of("backup_to_tar", "stream")
+    yield from hex_of("backupstream_decode", "bytes")
+    yield from hex_of("backupstream_encode", "bytes")
+
+
+def a_backup_stream(*parts: tuple[PartHeader, bytes]) -> bytes:
+    """A backup stream of parts, whose sizes are those of their bodies."""
+    target = io.BytesIO()
+    writer = BackupWriter(target)
+    for header, body in parts:
+        header.size = len(body)
+        writer.header(header)
+        writer.write(body)
+    writer.close()
+    return target.getvalue()
+
+
+def pack(chunks: Sequence[tuple[int, bytes]]) -> bytes:
+    """Numbered chunks as one input; see ``unpack``."""
+    return b"".join(
+        bytes([number]) + len(chunk).to_bytes(2, "little") + chunk for number, chunk in chunks
+    )
+
+
+def unpack(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The numbered chunks of an input; any bytes are some.
+
+    0  u8   number
+    1  u16  size, of which there may be less at the end
+    3       the chunk
+    """
+    at = 0
+    while at + 3 <= len(data):
+        size = int.from_bytes(data[at + 1 : at + 3], "little")
+        yield data[at], data[at + 3 : at + 3 + size]
+        at += 3 + size
