@@ -1,10 +1,23 @@
-"""What of the suite a system cannot run: it is left out there by name, and nowhere else."""
+"""Which tests a system cannot run. What is left out is told at the end of every run, with the reason."""
 
 from __future__ import annotations
 
 import sys
 
-collect_ignore: list[str] = []
-if sys.platform == "win32":
-    # Processes are forked and killed in the one, and a POSIX shell runs the pages in the other.
-    collect_ignore += ["faults", "docs"]
+import pytest
+
+#: Files and folders here that Windows cannot run; ``tests/arch/test_systems.py`` looks for what is missing.
+NOT_ON_WINDOWS = {
+    "cli/test_processes.py": "terminals, signals and full disks are those of POSIX",
+    "docs/test_docs.py": "the pages are for bash",
+    "faults": "processes are forked, and ended by signals",
+    "unit/backends/portable/test_staging.py": "owners are numbers",
+}
+
+collect_ignore = list(NOT_ON_WINDOWS) if sys.platform == "win32" else []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was not even collected."""
+    for path in collect_ignore:
+        terminalreporter.write_line(f"left out here: tests/{path}: {NOT_ON_WINDOWS[path]}")

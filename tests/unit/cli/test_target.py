@@ -78,6 +78,10 @@ def test_bare_tar_that_is_damaged_leaves_nothing_behind(bare: Shell) -> None:
 
 def test_bare_tar_that_is_no_file_is_refused(bare: Shell) -> None:
     assert "names no file" in bare.run("ls", "tar:", code=2).err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no /dev/fd there")
+def test_bare_tar_that_is_a_pipe_is_refused(bare: Shell) -> None:
     read_end, write_end = os.pipe()
     try:
         assert "is a pipe" in bare.run("ls", f"tar:/dev/fd/{read_end}", code=2).err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -112,7 +111,7 @@ def test_other_mount_of_the_same_layer_is_refused(driver: Driver, tmp_path: Path
 def test_mount_whose_process_died_is_mended(driver: Driver, backend: Sleepers) -> None:
     path = driver.get("c")
     dead = backend.served[path]
-    os.kill(dead.pid, signal.SIGKILL)
+    dead.kill()
     dead.wait()
     assert driver.get("c") == path
     assert backend.served[path] is not dead
@@ -125,7 +124,7 @@ def test_cleanup_ends_dead_mounts_and_those_of_the_dead(
     path = driver.mount("c", detached=True)
     assert driver.cleanup() == []
     dead = backend.served[path]
-    os.kill(dead.pid, signal.SIGKILL)
+    dead.kill()
     dead.wait()
     assert driver.cleanup()[0] == f"unmounted {path}"
     assert not path.exists()

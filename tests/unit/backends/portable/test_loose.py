@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -74,7 +73,7 @@ def test_next_look_removes_what_a_killed_one_left_but_nothing_of_a_living_one(
             assert content_at(layer.view, "Files/a.txt") == b"content"
             assert names_in(tmp) == sorted(2 * one_look)
         assert names_in(tmp) == one_look
-    assert process.returncode == -signal.SIGKILL
+    assert process.returncode  # it was killed
     assert names_in(tmp) == one_look
     with open_loose(tar, tmpdir=tmp):
         assert names_in(tmp) == one_look
