@@ -23,7 +23,7 @@ vectors: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff format --check src tests benchmarks tools
 	$(BIN)/ruff check src tests benchmarks tools
-	$(BIN)/codespell src tests docs benchmarks README.md CHANGELOG.md
+	$(BIN)/codespell src tests docs benchmarks $(wildcard *.md)
 
 format: $(STAMP)
 	$(BIN)/ruff format src tests benchmarks tools
