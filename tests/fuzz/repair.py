@@ -28,7 +28,7 @@ def repair_tar(data: bytes) -> bytes:
                 body = repair_records(data[at : at + size])
                 at += size + -size % _BLOCK
                 block[124:136] = b"%011o\0" % len(body)
-            _sign(block)
+            sign(block)
             repaired += block + body + bytes(-len(body) % _BLOCK)
         else:
             repaired += block
@@ -53,7 +53,8 @@ def _size_of(block: bytearray) -> int:
     return int(digits, 8) if digits.isdigit() and not set(digits) & set(b"89") else 0
 
 
-def _sign(block: bytearray) -> None:
+def sign(block: bytearray) -> None:
+    """Put the right checksum into the header of a tar."""
     block[148:156] = b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
 

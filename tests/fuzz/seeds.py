@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -151,24 +151,3 @@ def a_backup_stream(*parts: tuple[PartHeader, bytes]) -> bytes:
         writer.write(body)
     writer.close()
     return target.getvalue()
-
-
-def pack(chunks: Sequence[tuple[int, bytes]]) -> bytes:
-    """Numbered chunks as one input; see ``unpack``."""
-    return b"".join(
-        bytes([number]) + len(chunk).to_bytes(2, "little") + chunk for number, chunk in chunks
-    )
-
-
-def unpack(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The numbered chunks of an input; any bytes are some.
-
-    0  u8   number
-    1  u16  size, of which there may be less at the end
-    3       the chunk
-    """
-    at = 0
-    while at + 3 <= len(data):
-        size = int.from_bytes(data[at + 1 : at + 3], "little")
-        yield data[at], data[at + 3 : at + 3 + size]
-        at += 3 + size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from winlayers.errors import TooLarge, WinlayersError
@@ -61,3 +61,24 @@ def outcome(decode: Callable[[], Any]) -> Any:
         return decode()
     except WinlayersError as error:
         return type(error), str(error), error.finding
+
+
+def pack(chunks: Sequence[tuple[int, bytes]]) -> bytes:
+    """Numbered chunks as one input; see ``unpack``."""
+    return b"".join(
+        bytes([number]) + len(chunk).to_bytes(2, "little") + chunk for number, chunk in chunks
+    )
+
+
+def unpack(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The numbered chunks of an input; any bytes are some.
+
+    0  u8   number
+    1  u16  size, of which there may be less at the end
+    3       the chunk
+    """
+    at = 0
+    while at + 3 <= len(data):
+        size = int.from_bytes(data[at + 1 : at + 3], "little")
+        yield data[at], data[at + 3 : at + 3 + size]
+        at += 3 + size

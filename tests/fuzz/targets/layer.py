@@ -11,7 +11,7 @@ from typing import Any
 from tests.fuzz import seeds
 from tests.fuzz.registry import target
 from tests.fuzz.repair import repair_tar
-from tests.fuzz.sources import ENOUGH, Sink, outcome, read_some
+from tests.fuzz.sources import ENOUGH, Sink, outcome, pack, read_some, unpack
 from tests.fuzz.workplace import empty, workplace
 from winlayers.backends.memory import MemoryReader
 from winlayers.errors import TooLarge
@@ -248,22 +248,22 @@ def _transports() -> Iterator[bytes]:
         name = places.get(name, name)
         if name in _FILES:
             chunks.append((_FILES.index(name), path.read_bytes()))
-    yield seeds.pack(chunks)
+    yield pack(chunks)
     head = b"\xef\xbb\xbfVersion 1.0\n"
-    yield seeds.pack([(0, head + b"\\d\\gone\n\\x\\y\n")])
+    yield pack([(0, head + b"\\d\\gone\n\\x\\y\n")])
     for stream in seeds.backup_streams():
         if len(stream) < 1 << 12:
-            yield seeds.pack([(0, head), (1, b"\x20\0\0\0" + stream), (2, stream)])
+            yield pack([(0, head), (1, b"\x20\0\0\0" + stream), (2, stream)])
 
 
 @target(_transports)
 def transport_folder(data: bytes) -> None:
-    """A transport folder, whose files are packed into one input; see ``seeds.unpack``."""
+    """A transport folder, whose files are packed into one input; see ``sources.unpack``."""
     root = empty(workplace("transport"))
     for folder in _FOLDERS:
         (root / folder).mkdir()
     (root / _FILES[0]).write_bytes(b"\xef\xbb\xbfVersion 1.0\n")
-    for number, content in seeds.unpack(data):
+    for number, content in unpack(data):
         path = root / _FILES[number % len(_FILES)]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

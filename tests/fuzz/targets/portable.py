@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cache, partial
 
 from tests.fuzz import seeds
+from tests.fuzz.entries import entries_of, tar_of
 from tests.fuzz.registry import target
 from tests.fuzz.repair import repair_tar
 from tests.fuzz.sources import outcome, read_some
@@ -43,9 +44,26 @@ def _sources() -> Iterator[bytes]:
     yield gzip.compress(next(iter(seeds.layer_tars())), mtime=0)
 
 
+def _entries() -> Iterator[bytes]:
+    for tar in seeds.layer_tars():
+        made = outcome(partial(entries_of, tar))
+        if isinstance(made, bytes):
+            yield made
+
+
 @target(_sources, repair=repair_tar)
 def import_layer(data: bytes) -> None:
     """An import leaves a layer that can be read and comes out bit for bit, or nothing at all."""
+    _import(data)
+
+
+@target(_entries)
+def import_entries(data: bytes) -> None:
+    """The same of a tar that is sound but for what its entries say; see ``entries``."""
+    _import(tar_of(data))
+
+
+def _import(data: bytes) -> None:
     driver = _driver()
     before = contents(workplace("store"))
     findings: list[Finding] = []
