@@ -136,7 +136,7 @@ def _target(view: View, node: Node, at: Sequence[str]) -> list[str] | None:
     link = parse_reparse(view.entry(node).reparse)
     if not isinstance(link, (SymbolicLink, MountPoint)):
         return None
-    volume = _volume(at)
+    volume = volume_of(at)
     if volume is None:
         raise PathNotFound(f"{node.path!r} is a link outside of any volume")
     # Some tools leave the substitute name out; Windows would not follow those, but means are clear.
@@ -155,8 +155,12 @@ def _target(view: View, node: Node, at: Sequence[str]) -> list[str] | None:
     return [*at[:volume], *inside]
 
 
-def _volume(at: Sequence[str]) -> int | None:
-    """How many components lead to the root of the volume that a path is in; None if it is in none."""
+def volume_of(at: Sequence[str]) -> int | None:
+    """How many components lead to the root of the volume that a path is in; None if it is in none.
+
+    Args:
+        at: the components of a path from the root of a view.
+    """
     if at and fold(at[0]) == fold(FILES):
         return 1
     if len(at) > 1 and (fold(at[0]), fold(at[1])) == (fold(UTILITY_VM), fold(FILES)):

@@ -96,6 +96,7 @@ class OpenNode:
         node: as it was looked up when it was opened.
         handles: how many contents there are.
         streams: what is open of it, by folded name.
+        write_filetime: when any of them was last written; 0 for never.
     """
 
     def __init__(self, node: Node, row: int) -> None:
@@ -103,6 +104,7 @@ class OpenNode:
         self.row = row
         self.handles = 0
         self.streams: dict[str, OpenStream] = {}
+        self.write_filetime = 0
 
     def patch(self, node: Node) -> None:
         """Have a node that was just read tell what is not flushed yet."""
@@ -112,8 +114,7 @@ class OpenNode:
             if not folded:
                 node.size = stream.size
             node.attributes |= FILE_ATTRIBUTE_ARCHIVE
-            node.write_filetime = max(node.write_filetime, stream.write_filetime)
-            node.change_filetime = node.write_filetime
+            node.write_filetime = node.change_filetime = self.write_filetime
 
 
 class OpenStream:
@@ -127,7 +128,6 @@ class OpenStream:
         self._lower: Positional | None = None
         self.size = part.size
         self.is_dirty = False
-        self.write_filetime = 0
         if part.data is not None:
             self._descriptor = shared.data.open(part.data, writable=not shared.store.is_read_only)
         elif part.layer is not None:
@@ -179,7 +179,7 @@ class OpenStream:
             with shared.store.transaction():
                 self._part = replace(self._part, size=self.size)
                 shared.store.set_part(self._owner.row, self._part)
-                shared.store.mark_written(self._owner.row, self.write_filetime)
+                shared.store.mark_written(self._owner.row, self._owner.write_filetime)
             self.is_dirty = False
 
     def sync(self) -> None:
@@ -232,7 +232,7 @@ class OpenStream:
 
     def _touch(self) -> None:
         self.is_dirty = True
-        self.write_filetime = ns_to_filetime(self._shared.clock_ns())
+        self._owner.write_filetime = ns_to_filetime(self._shared.clock_ns())
 
     def _touch_empty(self) -> None:
         """Nothing was there and nothing is: only the time of writing changes."""

@@ -27,6 +27,7 @@ from winlayers.errors import (
     NoSpace,
     PathNotFound,
 )
+from winlayers.formats.filetime import ns_to_filetime
 from winlayers.layer.chain import Chain
 from winlayers.layer.changes import changes
 from winlayers.layer.entry import Entry, EntryKind
@@ -350,6 +351,26 @@ def test_empty_directory_of_the_chain_may_be_replaced(tmp_path: Path) -> None:
         made = scratch.create(files, "other", Entry("", EntryKind.DIRECTORY, 0x10))
         scratch.rename(made, files, "EMPTY")
         assert [node.path for node in walk(scratch, scratch.root())] == ["Files", "Files/EMPTY"]
+
+
+def test_time_of_writing_is_the_last_of_all_streams_whatever_was_before(bench: Bench) -> None:
+    ticks = iter(range(10**15, 10**16, 10**12))
+    bench.scratch.close()
+    tables = [bench.backend.table(layer_id) for layer_id in ("child", "base")]
+    bench.scratch = PortableScratch(bench.folder, "s", tables, clock_ns=lambda: next(ticks))
+    before = bench.at("Files/Windows/win.ini")
+    data = bench.scratch.open_content(before, writable=True)
+    stream = bench.scratch.open_content(before, "Zone.Identifier", writable=True)
+    stream.write_at(0, b"1")
+    data.write_at(0, b"2")
+    stream.write_at(0, b"3")
+    last = ns_to_filetime(10**15 + 2 * 10**12)
+    assert before.write_filetime > last  # the clock was set back since
+    assert bench.at("Files/Windows/win.ini").write_filetime == last
+    stream.close()
+    data.close()
+    assert bench.at("Files/Windows/win.ini").write_filetime == last
+    assert bench.at("Files/Windows/win.ini").change_filetime == last
 
 
 def test_what_is_done_together_is_whole_or_absent(bench: Bench) -> None:
