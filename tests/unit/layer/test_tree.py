@@ -309,7 +309,7 @@ def test_name_that_no_layer_can_have_is_refused(tree: Tree, name: str, finding: 
 
 
 def test_longest_name_and_lone_surrogates_are_allowed(bench: Bench) -> None:
-    for name in ("x" * 255, "\ud83d lone", "caf\u0301e", ".hidden", ".WH.x"):
+    for name in ("x" * 255, "\ud83d lone", "cafe\u0301", ".hidden", ".WH.x"):
         bench.tree.mkdir(name)
         assert bench.tree.stat(name).name == name
     assert "\ud83d lone" in names(bench.reopen())
