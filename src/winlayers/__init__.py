@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     )
     from winlayers.layer.findings import Finding
     from winlayers.layer.tarheaders import Dialect
-    from winlayers.layer.view import Node, View
+    from winlayers.layer.tree import Tree
+    from winlayers.layer.view import Node, Scratch, View
 
 __all__ = [
     "Backend",
@@ -57,6 +58,8 @@ __all__ = [
     "Node",
     "Part",
     "Progress",
+    "Scratch",
+    "Tree",
     "View",
     "__version__",
     "check_layer",
@@ -86,6 +89,8 @@ _PLACES = {
     "Node": "layer.view",
     "Part": "layer.entry",
     "Progress": "base.progress",
+    "Scratch": "layer.view",
+    "Tree": "layer.tree",
     "View": "layer.view",
     "check_layer": "layer.check",
     "copy_entries": "layer.copying",
