@@ -12,6 +12,7 @@ NOT_ON_WINDOWS = {
     "docs/test_docs.py": "the pages are for bash",
     "faults": "processes are forked, and ended by signals",
     "unit/backends/portable/test_staging.py": "owners are numbers",
+    "unit/mounts/fuse": "sessions, signals and numbers of errors are those of POSIX",
 }
 
 collect_ignore = list(NOT_ON_WINDOWS) if sys.platform == "win32" else []

@@ -1,0 +1,75 @@
+"""What the system wants to know of a file, made of what the tree tells.
+
+    kind                    shown as       mode
+    directory               directory      0755
+    file                    file           0755, 0555 where it has READONLY
+    symbolic link, junction symbolic link  0777
+    other reparse point     file or directory, by what it is to Windows
+
+Windows has no bit that lets a file run, so all files can; and no owner as POSIX has one, so all belong to
+who mounted. The number of links of a directory is 1, which tells programs not to conclude anything from it.
+This module knows nothing of libfuse. Source: stat(2); [MS-FSCC] 2.6 for READONLY.
+"""
+
+from __future__ import annotations
+
+import stat
+from typing import NamedTuple
+
+from winlayers.formats.filetime import filetime_to_ns
+from winlayers.layer.entry import FILE_ATTRIBUTE_READONLY
+from winlayers.layer.tree import FileKind, Stat
+
+WRITE_BITS = 0o222
+OWNER_WRITES = 0o200
+_BLOCK_SIZE = 512
+_LINKS = frozenset({FileKind.SYMLINK, FileKind.JUNCTION})
+
+
+class PosixStat(NamedTuple):
+    """What stat(2) tells; times in nanoseconds since 1970, ``blocks`` of 512 bytes."""
+
+    mode: int
+    ino: int
+    link_count: int
+    size: int
+    blocks: int
+    access_ns: int
+    write_ns: int
+    change_ns: int
+
+
+def is_link(told: Stat) -> bool:
+    """Whether it is shown as a symbolic link."""
+    return told.kind in _LINKS
+
+
+def posix_stat(told: Stat, *, link_size: int = 0) -> PosixStat:
+    """A file as the system sees it.
+
+    Args:
+        told: what the tree tells.
+        link_size: for what is shown as a symbolic link, bytes of the target's text.
+    """
+    size = link_size if told.kind in _LINKS else told.size
+    return PosixStat(
+        mode_of(told),
+        told.file_id,
+        1 if told.is_directory else told.link_count,
+        size,
+        -(-size // _BLOCK_SIZE),
+        filetime_to_ns(told.access_filetime),
+        filetime_to_ns(told.write_filetime),
+        filetime_to_ns(told.change_filetime),
+    )
+
+
+def mode_of(told: Stat) -> int:
+    """Type and permissions of a file."""
+    if told.kind in _LINKS:
+        return stat.S_IFLNK | 0o777
+    if told.is_directory:
+        return stat.S_IFDIR | 0o755
+    if told.attributes & FILE_ATTRIBUTE_READONLY:
+        return stat.S_IFREG | 0o555
+    return stat.S_IFREG | 0o755

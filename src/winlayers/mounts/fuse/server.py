@@ -1,0 +1,156 @@
+"""The process that serves a mount, from inside: opens the view, mounts, says so, and serves until the end.
+
+It ends when the mount does: unmounted by anybody, or by a signal (TERM, INT, HUP), for which libfuse takes
+the mount away lazily. In each case what is open is closed and the view is, before the process ends. Where
+the layer is kept is known to ``open_view``, which is handed in.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from ctypes import CDLL
+from typing import Any, NoReturn
+
+from winlayers.errors import MissingExtra, RemoteFailure, WinlayersError
+from winlayers.layer.names import FILES
+from winlayers.layer.tree import Tree
+from winlayers.layer.view import View
+from winlayers.mounts.contract import MountRequest
+from winlayers.mounts.fuse._operations import Operations
+from winlayers.mounts.fuse._process import build_error, build_ready, parse_request
+from winlayers.mounts.fuse.mountinfo import mount_source
+
+ViewOpener = Callable[[MountRequest], tuple[View, bool]]
+"""Opens what is asked for; the view, and whether it can never change."""
+
+INSTALL = (
+    "to mount layers, install the extra and libfuse: pip install 'winlayers[fuse]', and on Debian or "
+    "Ubuntu apt install fuse3, on Fedora dnf install fuse3, on macOS macFUSE, on Windows WinFsp"
+)
+
+# How long the kernel may believe what it was told, in seconds. What never changes it may believe for good.
+# A scratch changes through the mount alone, so for one spelling of one name the kernel always knows; but it
+# takes other spellings and other hard links of a file for other files, and learns of them when this is over.
+_FOREVER_SECONDS = 86_400.0
+_SCRATCH_SECONDS = 1.0
+_LIBRARIES = ("libfuse3.so.4", "libfuse3.so.3")
+_log = logging.getLogger("winlayers.mounts")
+
+
+def serve(open_view: ViewOpener) -> int:
+    """Read the request from standard input, mount, and serve; the exit status.
+
+    Args:
+        open_view: opens the view; an error of it is told to who asked.
+    """
+    os.umask(0)
+    voice = _Voice()
+    try:
+        request = parse_request(sys.stdin.buffer.read())
+        view, is_fixed = open_view(request)
+        with closing(view):
+            _serve(request, view, voice, is_fixed=is_fixed)
+    except (WinlayersError, OSError) as error:
+        voice.say(build_error(error))
+        _log.exception("the mount ended")
+        return 1
+    return 0
+
+
+def run_and_exit(open_view: ViewOpener) -> NoReturn:
+    """Serve, and end the process at once: threads of libfuse must not see Python taken apart."""
+    status = serve(open_view)
+    os._exit(status)
+
+
+def _serve(request: MountRequest, view: View, voice: _Voice, *, is_fixed: bool) -> None:
+    loop = _load_loop()
+    tree = Tree(
+        view,
+        root="" if request.raw else FILES,
+        clock_ns=time.time_ns,
+        read_only=request.read_only,
+    )
+
+    def disk_space() -> tuple[int, int]:
+        usage = shutil.disk_usage(request.home)
+        return usage.total, usage.free
+
+    operations = Operations(tree, clock_ns=time.time_ns, disk_space=disk_space)
+    try:
+        loop.Loop(
+            operations,
+            os.fspath(request.path),
+            on_ready=voice.ready,
+            is_fixed=is_fixed,
+            options=_options(request, is_libfuse_3=loop.IS_LIBFUSE_3, is_fixed=is_fixed),
+        )
+    except RuntimeError as error:
+        # Also raised when a signal ended the loop, as it should.
+        if not voice.is_ready:
+            raise RemoteFailure(f"libfuse could not mount at {request.path}") from error
+
+
+def _options(request: MountRequest, *, is_libfuse_3: bool, is_fixed: bool) -> dict[str, Any]:
+    seconds = _FOREVER_SECONDS if is_fixed else _SCRATCH_SECONDS
+    options: dict[str, Any] = {
+        "fsname": mount_source(request.layer_id, os.getpid()),
+        "subtype": "winlayers",
+        "use_ino": True,
+        "entry_timeout": seconds,
+        "attr_timeout": seconds,
+        # A name that is not there may be under another spelling that is made next.
+        "negative_timeout": seconds if is_fixed else 0,
+        # Keep what was read when a file is opened again; auto: if size and time are still the same.
+        "kernel_cache" if is_fixed else "auto_cache": True,
+    }
+    if not is_libfuse_3:
+        options["big_writes"] = True
+    if request.read_only:
+        options["ro"] = True
+    if request.shared:
+        options |= {"allow_other": True, "default_permissions": True}
+    return options
+
+
+def _load_loop() -> Any:
+    """The module that needs what may not be installed."""
+    if sys.platform == "linux":
+        # mfusepy would take libfuse 2 where both are.
+        for name in _LIBRARIES:
+            try:
+                CDLL(name)
+            except OSError:
+                continue
+            os.environ.setdefault("FUSE_LIBRARY_PATH", name)
+            break
+    try:
+        from winlayers.mounts.fuse import _loop
+    except (ImportError, OSError, AttributeError) as error:
+        raise MissingExtra(f"{INSTALL} ({error})") from error
+    return _loop
+
+
+class _Voice:
+    """What this process says to who started it: one line; then it has nobody to talk to any more."""
+
+    def __init__(self) -> None:
+        self.is_ready = False
+
+    def ready(self) -> None:
+        self.is_ready = True
+        self.say(build_ready())
+
+    def say(self, line: bytes) -> None:
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1) if not self.is_ready else (0, 1, 2):
+            os.dup2(nowhere, descriptor)
+        os.close(nowhere)

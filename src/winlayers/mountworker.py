@@ -1,0 +1,29 @@
+"""The process that serves a mount of a layer of the portable backend; ``mounts.fuse.server`` does the rest."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from winlayers.backends.portable.backend import PortableBackend
+from winlayers.layer.chain import Chain
+from winlayers.layer.view import View
+from winlayers.mounts.contract import MountRequest
+from winlayers.mounts.fuse.server import run_and_exit
+
+
+def open_view(request: MountRequest) -> tuple[View, bool]:
+    """What a request asks for, and whether it can never change."""
+    backend = PortableBackend(request.home, tmpdir=request.tmpdir)
+    chain = Chain(request.chain)
+    if backend.usage(request.layer_id).kind != "scratch":
+        return backend.view(request.layer_id, chain), True
+    return backend.scratch(request.layer_id, chain, read_only=request.read_only), False
+
+
+def run() -> NoReturn:
+    """Run this process."""
+    run_and_exit(open_view)
+
+
+if __name__ == "__main__":
+    run()
