@@ -68,6 +68,7 @@ cli = LazyGroup(
         "tree": "tree",
         "find": "find",
         "extract": "extract",
+        "cp": "cp",
         "diff-tree": "diff_tree",
         "check": "check",
         "completion": "completion",

@@ -106,6 +106,22 @@ def resolve_layer(session: Session, driver: Driver, text: str) -> str:
     return _unique(text, driver.layers(), str(session.home / LAYERS))
 
 
+def resolve_scratch(session: Session, driver: Driver, text: str) -> str:
+    """The id of a scratch, by its id or the beginning of it.
+
+    Raises:
+        LayerNotFound: there is no such layer.
+        InvalidArgument: there are several, or it is no scratch.
+    """
+    layer_id = resolve_layer(session, driver, text)
+    if driver.usage(layer_id).kind != "scratch":
+        raise InvalidArgument(
+            f"layer {layer_id} is no scratch, so it does not change; 'winlayers layer create ID --parent "
+            f"{layer_id}' makes one on it"
+        )
+    return layer_id
+
+
 def complete_target(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:

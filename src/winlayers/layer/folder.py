@@ -28,7 +28,7 @@ from winlayers.layer.entry import FILE_ATTRIBUTE_READONLY, EntryKind, Part
 from winlayers.layer.findings import Finding
 from winlayers.layer.losses import Form, losses_of
 from winlayers.layer.resolving import link_target
-from winlayers.layer.view import NODE_STREAMS, Node, View, walk
+from winlayers.layer.view import NODE_LINKED, NODE_STREAMS, Node, View, walk
 
 # What a system says to a name that it cannot hold, or that it takes for another one.
 _NAME_ERRORS = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EEXIST})
@@ -148,7 +148,8 @@ class _Extraction:
 
     def _write_all(self, symlinks: bool) -> None:
         for node in self._nodes():
-            if node.kind is EntryKind.LINK and (found := self._resolved(node)):
+            is_shared = node.kind is EntryKind.LINK or node.flags & NODE_LINKED
+            if is_shared and (found := self._resolved(node)):
                 self._shared[found.layer_id, found.row] = None
         directories: list[tuple[Parts, Node]] = []
         skipped = "\0"  # no path begins so

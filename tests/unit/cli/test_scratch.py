@@ -37,7 +37,7 @@ def test_create_makes_the_store(bare: Shell) -> None:
 
 def test_create_takes_storage_options_as_docker_does(shell: Shell) -> None:
     shell.run("layer", "create", "work", "--parent", "app", "--storage-opt", "SIZE=20GB")
-    for option in ("sise=20GB", "size", "size=much", "=1"):
+    for option in ("length=20GB", "size", "size=much", "=1"):
         shell.run("layer", "create", "other", "--storage-opt", option, code=2)
     assert shell.run("layer", "ls", "-q").lines == ["app", "base", "work"]
 

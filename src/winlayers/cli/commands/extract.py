@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from winlayers.cli.lossnotes import LossNotes
 from winlayers.cli.options import command, json_option, pass_session, raw_option
 from winlayers.cli.output import count_of
 from winlayers.cli.paths import find_node, path_argument
 from winlayers.cli.session import Session
 from winlayers.cli.target import complete_target, open_target
 from winlayers.errors import EXIT_PARTIAL
-from winlayers.layer.findings import CATALOG, Finding
 from winlayers.layer.folder import ExtractCounts, extract
 
 
@@ -58,7 +57,7 @@ def run(
     What a plain folder cannot hold, as security and alternate streams, is told on standard error: once
     for each kind, with -v for each file.
     """
-    losses = _Losses(session)
+    losses = LossNotes(session)
     output.parent.mkdir(parents=True, exist_ok=True)
     with open_target(session, target) as opened:
         node = find_node(opened.view, path_argument(path), raw=raw)
@@ -74,28 +73,6 @@ def run(
     losses.tell()
     _tell(session, output, counts)
     return EXIT_PARTIAL if strict and counts.losses else 0
-
-
-class _Losses:
-    """What was lost, counted; told one by one only where that was asked for."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._counts: Counter[str] = Counter()
-        self._first: dict[str, Finding] = {}
-
-    def add(self, finding: Finding) -> None:
-        self._counts[finding.code] += 1
-        self._first.setdefault(finding.code, finding)
-        if self._session.verbosity:
-            self._session.note(str(finding))
-
-    def tell(self) -> None:
-        for code, count in sorted(self._counts.items()):
-            entry = self._first[code].entry
-            self._session.note(
-                f"{CATALOG[code].severity} {code}: {CATALOG[code].title}: {count}, as {entry}"
-            )
 
 
 def _tell(session: Session, output: Path, counts: ExtractCounts) -> None:

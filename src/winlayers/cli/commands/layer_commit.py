@@ -7,8 +7,7 @@ import click
 from winlayers.cli.commands.layer_import import KeptFindings, print_summary
 from winlayers.cli.options import command, json_option, pass_session
 from winlayers.cli.session import Session
-from winlayers.cli.target import complete_target, resolve_layer
-from winlayers.errors import InvalidArgument
+from winlayers.cli.target import complete_target, resolve_scratch
 
 
 @command(
@@ -32,12 +31,7 @@ def run(session: Session, layer_id: str, new_id: str) -> None:
         from winlayers.cli.progress import shown
 
         driver = session.open_store()
-        resolved = resolve_layer(session, driver, layer_id)
-        if driver.usage(resolved).kind != "scratch":
-            raise InvalidArgument(
-                f"layer {resolved} is no scratch, so there is nothing to commit; 'winlayers layer "
-                f"create ID --parent {resolved}' makes one on it"
-            )
+        resolved = resolve_scratch(session, driver, layer_id)
         parent = driver.chain(resolved).parent or ""
         findings = KeptFindings()
         with (
