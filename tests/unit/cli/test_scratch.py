@@ -97,3 +97,14 @@ def test_commit_is_for_scratches(work: Shell) -> None:
     work.run("layer", "commit", "none", "new", code=10)
     error = work.run("layer", "commit", "app", "new", "--json", code=2).err
     assert json.loads(error)["error"]["kind"] == "InvalidArgument"
+
+
+def test_scratch_of_another_store_is_looked_into(work: Shell) -> None:
+    (work.folder / "new.txt").write_bytes(b"new")
+    work.run("cp", str(work.folder / "new.txt"), "work:/app")
+    target = f"windowsfilter:{work.root}:work"
+    assert work.run("cat", target, "/app/new.txt", "/app/run.exe").out == b"newMZ of the app"
+    assert work.run("ls", target, "/app").lines == ["new.txt", "run.exe"]
+    work.run("ls", f"windowsfilter:{work.root}:none", code=10)
+    (work.root / "windowsfilter" / "work" / "scratch" / "scratch.db").write_bytes(b"damaged")
+    work.run("ls", target, code=15)

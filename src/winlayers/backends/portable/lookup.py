@@ -14,7 +14,9 @@ from winlayers.backends.portable._tree import SealedTable
 from winlayers.backends.portable.backend import INDEX, PACK, SEALED
 from winlayers.errors import LayerNotFound, Unsupported
 from winlayers.layer.merge import MergedView
+from winlayers.layer.view import View
 
+SCRATCH = "scratch"
 # What Windows itself keeps in the folder of a layer.
 _NATIVE_NAMES = ("Files", "Hives", "UtilityVM", "blank.vhdx", "sandbox.vhdx", "layout")
 
@@ -26,7 +28,8 @@ def open_layer_folder(folder: Path, label: str) -> SealedTable | None:
         folder: of the layer, ``ROOT/windowsfilter/<id>``.
         label: what the layer is called in the nodes and findings.
     Returns:
-        Its table, to be closed by the caller; None for a layer that was created and never filled.
+        Its table, to be closed by the caller; None for a scratch, and for a layer that was created and
+        never filled.
     Raises:
         LayerNotFound: there is no such folder.
         Unsupported: the layer is in a form of Windows itself.
@@ -45,29 +48,47 @@ def open_layer_folder(folder: Path, label: str) -> SealedTable | None:
     return None
 
 
+def is_scratch_folder(folder: Path) -> bool:
+    """Whether the folder of a layer is that of a scratch."""
+    return (folder / SCRATCH).is_dir()
+
+
 class FolderView:
     """A layer and its parents, each from its folder.
 
     Args:
         folders: (label, folder) of the layer and its parents, nearest first.
     Attributes:
-        tables: of the layers that hold something, nearest first.
-        view: all of them merged.
+        tables: of the sealed layers, nearest first; those that hold nothing are left out.
+        view: all of them merged, below the scratch if the layer is one.
     """
 
     def __init__(self, folders: Sequence[tuple[str, Path]]) -> None:
         self.tables: list[SealedTable] = []
+        self.view: View
+        label, folder = folders[0]
         try:
-            for label, folder in folders:
-                table = open_layer_folder(folder, label)
-                if table is not None:
-                    self.tables.append(table)
+            if not is_scratch_folder(folder):
+                self._open_tables(folders)
+                self.view = MergedView(self.tables)
+                return
+            from winlayers.backends.portable._scratch import PortableScratch, chain_of
+
+            # Not the parents that held nothing when the scratch was made, whatever they hold now.
+            chain = chain_of(folder / SCRATCH)
+            self._open_tables([below for below in folders[1:] if below[1].name in chain])
+            self.view = PortableScratch(folder / SCRATCH, label, self.tables, read_only=True)
         except BaseException:
-            self.close()
+            for table in self.tables:
+                table.close()
             raise
-        self.view = MergedView(self.tables)
+
+    def _open_tables(self, folders: Sequence[tuple[str, Path]]) -> None:
+        for label, folder in folders:
+            table = open_layer_folder(folder, label)
+            if table is not None:
+                self.tables.append(table)
 
     def close(self) -> None:
         """Close the files of all layers."""
-        for table in self.tables:
-            table.close()
+        self.view.close()
