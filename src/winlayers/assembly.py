@@ -10,6 +10,7 @@ from winlayers.driver.child import Child, start_child
 from winlayers.driver.driver import Driver
 from winlayers.driver.importing import ChildImporter, Importer, InlineImporter
 from winlayers.errors import InvalidArgument
+from winlayers.mounts.fuse.mounter import FuseMounter
 
 BACKENDS = ("auto", "portable")
 
@@ -30,7 +31,8 @@ def open_driver(config: Config, *, start_child: Callable[[], Child] = start_chil
         raise InvalidArgument(
             f"there is no backend {config.backend!r}; choose one of {', '.join(BACKENDS)}"
         )
-    backend = PortableBackend(config.root, tmpdir=config.tmpdir)
+    mounter = FuseMounter("winlayers.mountworker")
+    backend = PortableBackend(config.root, tmpdir=config.tmpdir, mounter=mounter)
     importer: Importer = InlineImporter(backend)
     if config.reexec:
         importer = ChildImporter(config.root, config.tmpdir, start_child)
