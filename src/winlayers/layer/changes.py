@@ -1,8 +1,9 @@
 """What differs between two views: added, modified and deleted names.
 
-Both views are walked once, in folded order, and merged; no name is looked up. What both show from the
+Both views are walked once, in folded order, and merged. What both show from the
 same row of the same layer is equal and is not read, and neither is a directory that the same rows make
-up in both. This module refuses to know how views come about.
+up in both. Where a directory of the new view only puts names on one of the old view, only those names are
+looked at. This module refuses to know how views come about.
 
 The difference is a true one, as Docker's own is on Linux. The original on Windows lists what stands in
 the layer: it never tells an add from a modify, and names every directory on the way to a change.
@@ -18,7 +19,7 @@ Source: kinds, letters and order of moby/moby pkg/archive changes.go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import BinaryIO
@@ -31,6 +32,7 @@ from winlayers.layer.view import (
     NODE_EA,
     NODE_REPARSE,
     NODE_STREAMS,
+    ListsOwn,
     Node,
     View,
     shown_attributes,
@@ -76,20 +78,26 @@ class Change:
         return f"{self.kind.letter} {self.path}"
 
 
-def changes(old: View, new: View, *, compare_access_time: bool = False) -> Iterator[Change]:
+def changes(
+    old: View, new: View, *, compare_access_time: bool = False, compare_change_time: bool = True
+) -> Iterator[Change]:
     """The changes that make the old view the new one.
 
     Args:
         old: the view before, often the parent of the new one.
         new: the view after.
         compare_access_time: whether another time of last access alone is a change.
+        compare_change_time: whether another time of change alone is one; in a scratch it is also what
+            remains of a change that was taken back.
     Returns:
         The changes, each directory before what is in it, siblings in folded order.
     Raises:
         PathNotFound: a hard link of either view has no target.
     """
-    comparison = _Comparison(old, new, compare_access_time)
-    pending = [_paired(old.list(old.root()), new.list(new.root()))]
+    comparison = Comparison(
+        old, new, compare_access_time=compare_access_time, compare_change_time=compare_change_time
+    )
+    pending = [iter(comparison.pairs(old.root(), new.root()))]
     while pending:
         for before, after in pending[-1]:
             if after is None:
@@ -102,10 +110,9 @@ def changes(old: View, new: View, *, compare_access_time: bool = False) -> Itera
                 if change := comparison.change(before, after):
                     yield change
                 if before.stack and after.stack:
-                    if comparison.may_differ_below(before, after):
-                        pending.append(_paired(old.list(before), new.list(after)))
-                        break
-                elif after.stack:
+                    pending.append(iter(comparison.pairs(before, after)))
+                    break
+                if after.stack:
                     yield from _added_below(new, after)
         else:
             pending.pop()
@@ -141,27 +148,59 @@ def _paired(old: list[Node], new: list[Node]) -> Iterator[tuple[Node | None, Nod
         before = next(rest, None)
 
 
-class _Comparison:
-    """Decides whether one name is the same in two views."""
+class Comparison:
+    """Decides whether one name is the same in two views, and which names have to be asked about.
 
-    def __init__(self, old: View, new: View, compare_access_time: bool) -> None:
+    Args:
+        old: the view before.
+        new: the view after.
+        compare_access_time: whether another time of last access alone is a change.
+        compare_change_time: whether another time of change alone is one.
+    """
+
+    def __init__(
+        self,
+        old: View,
+        new: View,
+        *,
+        compare_access_time: bool = False,
+        compare_change_time: bool = True,
+    ) -> None:
         self._old = old
         self._new = new
         self._old_ids = old.layer_ids
         self._new_ids = new.layer_ids
         self._compare_access_time = compare_access_time
+        self._compare_change_time = compare_change_time
 
-    def may_differ_below(self, before: Node, after: Node) -> bool:
-        """Whether two directories are made up of other rows."""
-        if len(before.stack) != len(after.stack):
-            return True
-        old_ids, new_ids = self._old_ids, self._new_ids
-        return any(
-            old_row != new_row or old_ids[old_number] != new_ids[new_number]
-            for (old_number, old_row), (new_number, new_row) in zip(
-                before.stack, after.stack, strict=True
-            )
-        )
+    def pairs(self, before: Node | None, after: Node) -> Iterable[tuple[Node | None, Node | None]]:
+        """The names in a directory, as they were and as they are.
+
+        Args:
+            before: the node of the old view; None, or anything but a directory, where nothing was in it.
+            after: the directory of the new view.
+        Returns:
+            The nodes side by side, in folded order, None where one view lacks the name. Names that are
+            the same rows in both views may be left out.
+        """
+        if before is None or not before.stack:
+            return ((None, node) for node in self._new.list(after))
+        old_places = [(self._old_ids[number], row) for number, row in before.stack]
+        new_places = [(self._new_ids[number], row) for number, row in after.stack]
+        if new_places == old_places:
+            return ()
+        if new_places[1:] == old_places and isinstance(self._new, ListsOwn):
+            return self._own_pairs(self._new, before, after)
+        return _paired(self._old.list(before), self._new.list(after))
+
+    def _own_pairs(
+        self, new: ListsOwn, before: Node, after: Node
+    ) -> Iterator[tuple[Node | None, Node | None]]:
+        prefix = before.path + "/" if before.path else ""
+        for name, node in new.list_own(after):
+            found = self._old.lookup(prefix + name)
+            if found is not None or node is not None:
+                yield found, node
 
     def change(self, before: Node, after: Node) -> Change | None:
         """The change of a name that both views have, or None."""
@@ -208,7 +247,7 @@ class _Comparison:
         if (
             before.creation_filetime != after.creation_filetime
             or before.write_filetime != after.write_filetime
-            or before.change_filetime != after.change_filetime
+            or (self._compare_change_time and before.change_filetime != after.change_filetime)
             or (self._compare_access_time and before.access_filetime != after.access_filetime)
             or shown_attributes(before) != shown_attributes(after)
             or (before.flags ^ after.flags) & NODE_EA

@@ -26,7 +26,9 @@ from winlayers.layer.view import NODE_IMPLIED, NODE_OPAQUE, Node
 ROOT_ROW = 0
 
 _Stack = tuple[tuple[int, int], ...]
-_Nodes = list[Node]  # in the class below, ``list`` is a method
+# In the class below, ``list`` is a method.
+_Nodes = list[Node]
+_OwnNames = list[tuple[str, Node | None]]
 
 # How many nodes that were looked up a view remembers; about 500 bytes each.
 _REMEMBERED_NODES = 20_000
@@ -102,6 +104,16 @@ class MergedView:
 
     def list(self, directory: Node) -> _Nodes:
         return self._merged(directory) if directory.stack else []
+
+    def list_own(self, directory: Node) -> _OwnNames:
+        """See ``layer.view.ListsOwn``."""
+        if not directory.stack:
+            return []
+        number, row = directory.stack[0]
+        return [
+            (node.name, self._child(directory, node.folded))
+            for node in self._tables[number].children(row)
+        ]
 
     def resolve(self, node: Node) -> Node:
         if node.kind is not EntryKind.LINK:

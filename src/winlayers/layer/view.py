@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Protocol, Self, runtime_checkable
 
 from winlayers.layer.entry import FILE_ATTRIBUTE_REPARSE_POINT, Entry, EntryKind, Part
 
@@ -138,6 +138,18 @@ class View(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
+
+
+@runtime_checkable
+class ListsOwn(Protocol):
+    """A view that can tell what the nearest layer of a directory has in it, without listing it all."""
+
+    def list_own(self, directory: Node) -> list[tuple[str, Node | None]]:
+        """The names that the first layer of a directory's stack has an entry or a whiteout for.
+
+        Returns:
+            In folded order, each with the node that the view shows; None where it shows none.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from tests.support.builders import (
     a_whiteout,
     an_opaque_whiteout,
 )
-from winlayers.backends.memory import HeldEntry, HeldPart
+from winlayers.backends.memory import HeldEntry, HeldPart, MemoryTable
 from winlayers.formats.ea import ExtendedAttribute, build_ea_list
 from winlayers.formats.reparse import link_to
 from winlayers.layer.changes import Change, ChangeKind, changes
@@ -127,7 +127,33 @@ def test_whole_rows_in_both_views_are_not_read(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(MergedView, "list", list_and_note)
     assert [str(change) for change in changes(old, new)] == ["A Files/b"]
-    assert seen == ["", "", "Files", "Files"]
+    assert seen == []
+    stranger = a_view(a_layer(a_file("Files/b")), [], BASE)
+    assert [str(change) for change in changes(old, stranger)] == ["A Files/b"]
+    assert seen == ["", ""]
+
+
+def test_only_own_names_of_a_directory_are_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = a_layer(*(a_file(f"Files/big/{number}") for number in range(20_000)))
+    child = a_layer(
+        a_file("Files/big/7", b"other"), a_whiteout("Files/big/8"), a_file("Files/big/new")
+    )
+    old, new = a_view(base), a_view(child, base)
+    asked = []
+    node = MemoryTable.node
+
+    def node_and_note(table: MemoryTable, row: int) -> Node:
+        asked.append(row)
+        return node(table, row)
+
+    monkeypatch.setattr(MemoryTable, "node", node_and_note)
+    found = [str(change) for change in changes(old, new)]
+    assert found == ["C Files/big/7", "D Files/big/8", "A Files/big/new"]
+    assert len(asked) < 40
+
+
+def test_whiteout_of_what_was_never_there_is_no_change() -> None:
+    assert listed(a_layer(a_whiteout("Files/d/never")), BASE) == []
 
 
 FILE = a_file("Files/f", b"data", {"s": b"stream"})
@@ -163,6 +189,13 @@ def test_access_time_is_compared_only_when_asked() -> None:
     assert between(old, new) == []
     (change,) = between(old, new, compare_access_time=True)
     assert change.metadata_only
+
+
+def test_change_time_is_compared_unless_told_otherwise() -> None:
+    old, new = a_layer(FILE), a_layer(with_entry(FILE, change_filetime=9))
+    (change,) = between(old, new)
+    assert change.metadata_only
+    assert between(old, new, compare_change_time=False) == []
 
 
 def test_directory_is_modified_by_its_own_metadata_only() -> None:

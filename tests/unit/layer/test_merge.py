@@ -257,3 +257,18 @@ def test_listing_twice_gives_the_same_and_outlives_the_cache(
         assert [node.path for node in view.list(directory)] == [f"Files/{d}/{n}" for n in "xyz"]
     assert paths_of(view) == before
     view.close()
+
+
+def test_own_names_are_those_of_the_nearest_layer() -> None:
+    child = a_layer(a_file("Files/b/own"), a_whiteout("Files/A"), a_whiteout("Files/never"))
+    base = a_layer(a_file("Files/a"), a_file("Files/b/low"), a_file("Files/c/low"))
+    view = a_view(child, base)
+    own = view.list_own(node_at(view, "Files"))
+    assert [(name, node and node.path) for name, node in own] == [
+        ("A", None),
+        ("b", "Files/b"),
+        ("never", None),
+    ]
+    assert own[1][1] is node_at(view, "Files/b")
+    assert [name for name, _ in view.list_own(node_at(view, "Files/c"))] == ["low"]
+    assert view.list_own(node_at(view, "Files/b/own")) == []

@@ -57,6 +57,8 @@ DATABASE = "scratch.db"
 DATA = "data"
 LOCK = "lock"
 
+_OwnNames = list[tuple[str, Node | None]]  # in a class below, ``list`` is a method
+
 _COLUMNS = {
     "attributes": "attributes",
     "creation_filetime": "creation",
@@ -191,6 +193,17 @@ class PortableScratch(MergedView):
     def list(self, directory: Node) -> list[Node]:
         with self._shared.lock:
             return super().list(directory)
+
+    def list_own(self, directory: Node) -> _OwnNames:
+        with self._shared.lock:
+            if not directory.stack or directory.stack[0][0] != 0:
+                return super().list_own(directory)
+            nodes = self._tables[0].children(directory.stack[0][1])
+            for node in nodes:
+                node.path = _join(directory.path, node.name)
+            return [
+                (node.name, None if node.kind is EntryKind.WHITEOUT else node) for node in nodes
+            ]
 
     def resolve(self, node: Node) -> Node:
         with self._shared.lock:
