@@ -12,7 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import exporting, importing, listing, memory, parsing, starting
+from benchmarks import (
+    exporting,
+    importing,
+    listing,
+    memory,
+    mounting,
+    parsing,
+    scratches,
+    starting,
+)
 from benchmarks.bench import Bench, find_places
 from benchmarks.corpus import Corpus
 from benchmarks.results import Answer, circumstances, save, table
@@ -29,6 +38,8 @@ _QUESTIONS: dict[str, tuple[str, Callable[[Bench], Answer]]] = {
     "parse": (parsing.QUESTION, parsing.measure),
     "list": (listing.QUESTION, listing.measure),
     "memory": (memory.QUESTION, memory.measure),
+    "scratch": (scratches.QUESTION, scratches.measure),
+    "mount": (mounting.QUESTION, mounting.measure),
     "start": (starting.QUESTION, starting.measure),
 }
 

@@ -119,6 +119,78 @@ def lookup(root: str, layer_id: str) -> dict[str, float]:
     return {"layers": len(view.layer_ids), "cold_us": cold, "warm_us": warm}
 
 
+def scratch(root: str, layer_id: str, changed: str) -> dict[str, float]:
+    """Make a scratch, change some files in it, and list and write what changed: milliseconds.
+
+    Args:
+        root: the store.
+        layer_id: what the scratch stands on.
+        changed: how many files to write.
+    """
+    from winlayers.assembly import open_driver
+    from winlayers.config import Config
+    from winlayers.layer.entry import Entry, EntryKind
+
+    driver = open_driver(Config(Path(root)))
+    driver.create_read_write("warm", layer_id)
+    driver.remove("warm")
+    made = _milliseconds(lambda: driver.create_read_write("s", layer_id))
+    with driver.scratch("s") as view:
+        files = view.lookup("Files")
+        assert files is not None
+        for number in range(int(changed)):
+            node = view.create(files, f"new{number}", Entry("", EntryKind.FILE, 0x20))
+            with view.open_content(node, writable=True) as content:
+                content.write_at(0, b"content")
+    listed = _milliseconds(lambda: len(list(driver.changes("s"))))
+    written = _milliseconds(lambda: _drain(driver.diff("s")))
+    driver.remove("s")
+    return {"create_ms": made, "changes_ms": listed, "diff_ms": written}
+
+
+def read_file(path: str) -> dict[str, float]:
+    """Read a file in blocks of 1 MiB, and throw it away."""
+    return _moved(path, os.O_RDONLY, lambda descriptor: len(os.read(descriptor, _BLOCK_SIZE)))
+
+
+def write_file(path: str, size: str) -> dict[str, float]:
+    """Write a new file in blocks of 1 MiB, and wait for the disk."""
+    block = os.urandom(_BLOCK_SIZE)
+    left = int(size)
+
+    def write_on(descriptor: int) -> int:
+        nonlocal left
+        count = os.write(descriptor, block) if left else 0
+        left -= count
+        return count
+
+    return _moved(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, write_on)
+
+
+def _moved(path: str, flags: int, move: Callable[[int], int]) -> dict[str, float]:
+    started = time.perf_counter()
+    descriptor = os.open(path, flags, 0o644)
+    count = 0
+    while moved := move(descriptor):
+        count += moved
+    if flags & os.O_WRONLY:
+        os.fsync(descriptor)
+    os.close(descriptor)
+    return {"bytes": count, "seconds": time.perf_counter() - started}
+
+
+def _milliseconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return (time.perf_counter() - started) * 1000
+
+
+def _drain(file: Any) -> None:
+    with file:
+        while file.read(_BLOCK_SIZE):
+            pass
+
+
 def _timed(look_up: Callable[[str], object], paths: list[str]) -> float:
     times = []
     for path in paths:
@@ -153,7 +225,19 @@ def _open_gzip(file: str) -> Any:
 
 _STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     step.__name__: step
-    for step in (inflate, digest, write, unpack, parse, index, parse_by_tarfile, lookup)
+    for step in (
+        inflate,
+        digest,
+        write,
+        unpack,
+        parse,
+        index,
+        parse_by_tarfile,
+        lookup,
+        scratch,
+        read_file,
+        write_file,
+    )
 }
 
 if __name__ == "__main__":

@@ -125,3 +125,24 @@ def test_hundreds_of_scratches_stand_on_one_chain(driver: Driver) -> None:
     for number in (0, 99, 199):
         assert [str(change) for change in driver.changes(f"c{number}")] == [f"A Files/of {number}"]
     assert time.monotonic() - begun < 20
+
+
+def test_what_was_written_becomes_a_layer(driver: Driver) -> None:
+    driver.create_read_write("c", "base")
+    with driver.scratch("c") as scratch:
+        files = scratch.lookup("Files")
+        assert files is not None
+        node = scratch.create(files, "new", Entry("", EntryKind.FILE, 0x20))
+        with scratch.open_content(node, writable=True) as content:
+            content.write_at(0, b"12345")
+    with driver.diff("c") as first, driver.diff("c") as second:
+        tar = first.read()
+        assert second.read() == tar
+    driver.import_layer("committed", "base", io.BytesIO(tar))
+    assert [str(change) for change in driver.changes("committed")] == ["A Files/new", "A Hives"]
+    with driver.view("committed") as view:
+        found = view.lookup("Files/new")
+        assert found is not None
+        with view.open(found) as file:
+            assert file.read() == b"12345"
+    driver.remove("c")  # nothing holds it any more

@@ -1,4 +1,6 @@
-"""Makes a sealed layer from entries: they are written as a tar, which is then imported.
+"""Between entries and the store: a sealed layer made of entries, and the entries that a scratch makes.
+
+A sealed layer is made of entries by way of a tar, which is then imported.
 
 The tar is staged on the disk of the store, because an import wants to be read and entries want to be
 written. Source of the form: ``layer.backuptar``.
@@ -14,6 +16,7 @@ from winlayers.backends.portable._recover import Staging
 from winlayers.backends.portable._space import full_disk_told
 from winlayers.errors import IllegalState
 from winlayers.layer.backuptar import BackupTarWriter
+from winlayers.layer.difference import DifferenceReader
 from winlayers.layer.entry import Entry, LayerSummary, Part
 
 _NAME = "layer.tar"
@@ -72,3 +75,12 @@ class SealedWriter:
 
     def __exit__(self, *exc: object) -> None:
         self.abort()
+
+
+class OwnDifference(DifferenceReader):
+    """The difference of views that were opened for it, and are closed with it."""
+
+    def close(self) -> None:
+        super().close()
+        self._old.close()
+        self._new.close()

@@ -184,6 +184,10 @@ class PortableBackend:
             return _index.read_facts(connection)
 
     def export_tar(self, layer_id: str, chain: Chain) -> BinaryIO:
+        if self._is_scratch(layer_id):
+            from winlayers.backends.tarcopy import export_tar
+
+            return export_tar(self.reader(layer_id, chain))
         with self._removal_told(layer_id):
             try:
                 return open(self._sealed(layer_id) / PACK, "rb", buffering=0)
@@ -195,6 +199,8 @@ class PortableBackend:
     def reader(self, layer_id: str, chain: Chain) -> EntryReader:
         from winlayers.layer.backuptar import BackupTarReader
 
+        if self._is_scratch(layer_id):
+            return self._difference(layer_id, chain)
         return BackupTarReader(self.export_tar(layer_id, chain), base=not len(chain))
 
     def table(self, layer_id: str) -> SealedTable:
@@ -264,6 +270,19 @@ class PortableBackend:
         if self._mounter is None:
             raise Unsupported("this store was opened without a means to mount")
         return self._mounter
+
+    def _difference(self, layer_id: str, chain: Chain) -> EntryReader:
+        """The entries that make the chain of a scratch what the scratch shows now."""
+        from winlayers.backends.portable._writing import OwnDifference
+
+        scratch = self.scratch(layer_id, chain, read_only=True)
+        try:
+            scratch.freeze()
+            old = MergedView(self._tables(scratch.layer_ids[1:]))
+        except BaseException:
+            scratch.close()
+            raise
+        return OwnDifference(old, scratch)
 
     def _tables(self, layer_ids: Iterable[str]) -> list[SealedTable]:
         tables: list[SealedTable] = []
