@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from winlayers.driver.driver import Driver
+
+if TYPE_CHECKING:
+    from winlayers.driver.mounting import MountedLayer
 
 
 def layer_row(driver: Driver, layer_id: str) -> dict[str, Any]:
@@ -25,6 +29,13 @@ def layer_row(driver: Driver, layer_id: str) -> dict[str, Any]:
         "diff_id": usage.summary.diff_id or None,
         "created": created_text(usage.created_ns),
     }
+
+
+def mount_of(home: Path, layer_id: str) -> MountedLayer | None:
+    """Where a layer of the store at ``home`` is mounted, if it is; whether its process lives, it tells."""
+    from winlayers.driver.mounting import MountTable
+
+    return MountTable(home / "driver.db").find(layer_id)
 
 
 def created_text(created_ns: int) -> str:

@@ -14,19 +14,27 @@ from typing import TYPE_CHECKING
 import click
 
 from winlayers.cli.copyplaces import HostPlace, LayerPlace, lands_inside, parse_place
+from winlayers.cli.layerrows import mount_of
 from winlayers.cli.options import command, json_option, pass_session, raw_option
 from winlayers.cli.output import count_of, gone_or
 from winlayers.cli.paths import find_node, path_argument
 from winlayers.cli.progress import shown
 from winlayers.cli.session import Session
 from winlayers.cli.target import complete_target, open_target, resolve_scratch
-from winlayers.errors import EXIT_PARTIAL, InvalidArgument, NotADirectory, PathNotFound
+from winlayers.errors import (
+    EXIT_PARTIAL,
+    InvalidArgument,
+    LayerMounted,
+    NotADirectory,
+    PathNotFound,
+)
 
 if TYPE_CHECKING:
     from winlayers.cli.copyitems import CopyCounts, HostItems
     from winlayers.cli.copytar import TarItems
     from winlayers.cli.lossnotes import LossNotes
-    from winlayers.layer.view import Node, View
+    from winlayers.driver.driver import Driver
+    from winlayers.layer.view import Node, Scratch, View
 
 
 @command(
@@ -92,7 +100,7 @@ def _copy_in(
     with _items(session, source, follow=follow) as items:
         driver = session.open_store()
         layer_id = resolve_scratch(session, driver, destination.target)
-        with driver.scratch(layer_id) as scratch:
+        with _opened_scratch(session, driver, layer_id) as scratch:
             place = _place_in(scratch, source, destination, items, raw=raw)
             tree = Tree(scratch, root="" if raw else FILES, clock_ns=time.time_ns)
             with shown(session.progress, f"copying to {layer_id}", None) as progress:
@@ -127,6 +135,15 @@ def _items(session: Session, source: HostPlace, *, follow: bool) -> Iterator[Hos
         yield TarItems(tar)
         while tar.read(1 << 20):
             session.cancel.check()  # so that whoever writes it does not end by a broken pipe
+
+
+def _opened_scratch(session: Session, driver: Driver, layer_id: str) -> Scratch:
+    try:
+        return driver.scratch(layer_id)
+    except LayerMounted as error:
+        if mounted := mount_of(session.home, layer_id):
+            error.add_note(f"It is mounted at {mounted.path}; copy to there, or unmount it first.")
+        raise
 
 
 def _place_in(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from winlayers.cli.checklines import finding_json
-from winlayers.cli.layerrows import layer_row
+from winlayers.cli.layerrows import layer_row, mount_of
 from winlayers.cli.options import command, json_option, pass_session
 from winlayers.cli.session import Session
 from winlayers.cli.target import (
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @json_option
 @pass_session
 def run(session: Session, layer_id: str) -> None:
-    """Print a JSON document of layer ID: what 'layer ls' tells, digests, its chain and findings.
+    """Print a JSON document of layer ID: what 'layer ls' tells, digests, its chain, mount and findings.
 
     The build of Windows is that of the registry of its containers, where base and differences tell it. The
     findings are those of its import, of that registry, and what 'winlayers check' finds.
@@ -45,6 +45,7 @@ def run(session: Session, layer_id: str) -> None:
     with open_target(session, resolved) as target:
         findings = list(check_target(target))
         os_build = _os_build(target, (resolved, *driver.chain(resolved))[-1], findings)
+    mounted = mount_of(session.home, resolved)
     session.out.document(
         {
             **layer_row(driver, resolved),
@@ -55,6 +56,7 @@ def run(session: Session, layer_id: str) -> None:
             "children": driver.children(resolved),
             "os_build": os_build.version if os_build else None,
             "os_product": (os_build.product or None) if os_build else None,
+            "mounted_at": str(mounted.path) if mounted else None,
             "dir": driver.get_metadata(resolved)["dir"],
             "findings": [finding_json(finding) for finding in findings],
         }

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from winlayers.cli.layerrows import mount_of
 from winlayers.cli.options import FolderPath, command, pass_session, raw_option
 from winlayers.cli.session import Session
 from winlayers.cli.target import complete_target, resolve_layer
+from winlayers.errors import LayerMounted
 
 
 @command(
@@ -39,5 +41,10 @@ def run(
     """
     driver = session.open_store()
     resolved = resolve_layer(session, driver, layer_id)
-    path = driver.mount(resolved, folder, read_only=read_only, raw=raw, detached=True)
+    try:
+        path = driver.mount(resolved, folder, read_only=read_only, raw=raw, detached=True)
+    except LayerMounted as error:
+        if mount_of(session.home, resolved) is not None:
+            error.add_note(f"'winlayers layer unmount {resolved}' ends that mount.")
+        raise
     session.out.line(str(path))

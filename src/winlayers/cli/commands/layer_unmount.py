@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import click
 
+from winlayers.cli.layerrows import mount_of
 from winlayers.cli.options import command, pass_session
 from winlayers.cli.session import Session
 from winlayers.cli.target import complete_target, resolve_layer
+from winlayers.errors import IllegalState
 
 
 @command("unmount", examples=["winlayers layer unmount work"])
 @click.argument("layer_id", metavar="ID", shell_complete=complete_target)
 @pass_session
 def run(session: Session, layer_id: str) -> None:
-    """Unmount layer ID, once it was unmounted as often as it was mounted.
+    """Take the mount of layer ID away, once it was unmounted as often as it was mounted.
 
-    What was written stays in the scratch. A mount whose process died is taken away too.
+    What was written is in the scratch when this ends. While somebody has a file open in the mount, or works
+    in one of its folders, it stays, and the error says who. A mount whose process died is taken away too.
     """
     driver = session.open_store()
-    driver.put(resolve_layer(session, driver, layer_id))
+    resolved = resolve_layer(session, driver, layer_id)
+    if mount_of(session.home, resolved) is None:
+        raise IllegalState(f"layer {resolved} is not mounted")
+    driver.put(resolved)
