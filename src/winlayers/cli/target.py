@@ -30,6 +30,7 @@ from winlayers.errors import (
 )
 
 if TYPE_CHECKING:
+    from winlayers.backends.portable.loose import LooseLayer
     from winlayers.driver.driver import Driver
     from winlayers.layer.findings import Finding
     from winlayers.layer.merge import LayerTable
@@ -51,6 +52,7 @@ class Target:
         is_base: whether the layer has no parents; None where nothing tells.
         stored_findings: what the import, or the reading of a bare tar, found.
         close: lets go of it all.
+        committed: of a scratch, opens the layer that its changes make; its ``table`` is None.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Target:
     is_base: bool | None
     stored_findings: Callable[[], list[Finding]]
     close: Callable[[], None]
+    committed: Callable[[], LooseLayer] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -140,10 +143,15 @@ def _open_layer(session: Session, text: str) -> Target:
         if os.path.isfile(text):
             error.add_note(f"To look into a tar, say tar:{text}")
         raise
+    from winlayers.backends.portable.lookup import is_scratch_folder
+
     is_base = not len(driver.chain(layer_id))
     folder = session.home / LAYERS / layer_id
     view = driver.view(layer_id)
     table, parents = _own_and_parents(view, layer_id)
+    committed = None
+    if is_scratch_folder(folder):
+        table, committed = None, lambda: _open_committed(session, driver, layer_id, is_base=is_base)
     return Target(
         layer_id,
         view,
@@ -152,7 +160,17 @@ def _open_layer(session: Session, text: str) -> Target:
         is_base,
         lambda: stored_findings(folder, layer_id),
         view.close,
+        committed,
     )
+
+
+def _open_committed(
+    session: Session, driver: Driver, layer_id: str, *, is_base: bool
+) -> LooseLayer:
+    from winlayers.backends.portable.loose import open_loose_stream
+
+    with _staging(session) as tmpdir, driver.diff(layer_id) as tar:
+        return open_loose_stream(tar, layer_id, tmpdir=tmpdir, is_base=is_base)
 
 
 def _own_and_parents(view: View, layer_id: str) -> tuple[LayerTable | None, tuple[LayerTable, ...]]:
@@ -185,11 +203,11 @@ def _open_tar(session: Session, transport: str, rest: str) -> Target:
         raise InvalidReference(f"{transport}: names no file")
     path = Path(rest)
     size = path.stat().st_size  # says so at once where there is no such file
-    tmpdir = session.config().tmpdir or session.home / "tmp"
-    with _telling_of_tmpdir(tmpdir):
-        tmpdir.mkdir(parents=True, exist_ok=True)
-        with shown(session.progress, f"reading {path.name}", size) as progress:
-            layer = open_loose(path, tmpdir=tmpdir, progress=progress)
+    with (
+        _staging(session) as tmpdir,
+        shown(session.progress, f"reading {path.name}", size) as progress,
+    ):
+        layer = open_loose(path, tmpdir=tmpdir, progress=progress)
     return Target(
         f"{transport}:{rest}",
         layer.view,
@@ -202,10 +220,12 @@ def _open_tar(session: Session, transport: str, rest: str) -> Target:
 
 
 @contextmanager
-def _telling_of_tmpdir(tmpdir: Path) -> Iterator[None]:
-    """Say with an error of the folder for the index how another one is named."""
+def _staging(session: Session) -> Iterator[Path]:
+    """The folder for an index that is made to be looked at; errors of it say how another one is named."""
+    tmpdir = session.config().tmpdir or session.home / "tmp"
     try:
-        yield
+        tmpdir.mkdir(parents=True, exist_ok=True)
+        yield tmpdir
     except OSError as error:
         place = Path(os.fsdecode(error.filename or ""))
         if tmpdir in (place, *place.parents) or place in tmpdir.parents:
@@ -216,7 +236,7 @@ def _telling_of_tmpdir(tmpdir: Path) -> Iterator[None]:
 
 
 def _open_store(session: Session, transport: str, rest: str) -> Target:
-    from winlayers.backends.portable.lookup import FolderView
+    from winlayers.backends.portable.lookup import FolderView, is_scratch_folder
     from winlayers.driver.metadata import read_layer_chain
 
     # From the right: a root may begin with a drive.
@@ -241,6 +261,13 @@ def _open_store(session: Session, transport: str, rest: str) -> Target:
         len(chain) == 1,
         lambda: [finding for table in own for finding in table.findings()],
         found.close,
+        _not_committed if is_scratch_folder(folders[0][1]) else None,
+    )
+
+
+def _not_committed() -> LooseLayer:
+    raise Unsupported(
+        "a scratch of another store is only shown; name that store by --root to have it checked"
     )
 
 
@@ -308,16 +335,28 @@ def finding_of(error: Malformed, label: str) -> Finding:
 
 
 def check_target(target: Target) -> Iterator[Finding]:
-    """What Windows would refuse or lose of the layer that a target shows.
+    """What Windows would refuse or lose of the layer that a target shows, or that a scratch would become.
 
     Args:
         target: its parents are looked at where they are at hand.
     """
     from winlayers.layer.check import check_layer, guess_is_base
 
-    if target.table is None:
-        return iter(())  # it was created and holds nothing
-    is_base = guess_is_base(target.table) if target.is_base is None else target.is_base
-    return check_layer(
-        target.table, is_base=is_base, parents=target.parents, known=target.stored_findings()
-    )
+    if target.committed is not None:
+        yield from _check_committed(target, target.committed)
+    elif target.table is not None:  # otherwise it was created and holds nothing
+        is_base = guess_is_base(target.table) if target.is_base is None else target.is_base
+        known = target.stored_findings()
+        yield from check_layer(target.table, is_base=is_base, parents=target.parents, known=known)
+
+
+def _check_committed(target: Target, committed: Callable[[], LooseLayer]) -> Iterator[Finding]:
+    from winlayers.layer.check import check_layer
+
+    with committed() as layer:
+        yield from check_layer(
+            layer.table,
+            is_base=bool(target.is_base),
+            parents=target.parents,
+            known=layer.table.findings(),
+        )

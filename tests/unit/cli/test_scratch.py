@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
+import os
 
 import pytest
 
@@ -108,3 +111,66 @@ def test_scratch_of_another_store_is_looked_into(work: Shell) -> None:
     work.run("ls", f"windowsfilter:{work.root}:none", code=10)
     (work.root / "windowsfilter" / "work" / "scratch" / "scratch.db").write_bytes(b"damaged")
     work.run("ls", target, code=15)
+
+
+@pytest.fixture
+def changed(work: Shell) -> Shell:
+    """The scratch has a new file, a changed one, and two names of one file."""
+    site = work.folder / "site"
+    site.mkdir()
+    (site / "a.txt").write_bytes(b"new")
+    os.link(site / "a.txt", site / "b.txt")
+    (work.folder / "License.txt").write_bytes(b"a third license")
+    work.run("cp", "-q", str(site), "work:/")
+    work.run("cp", "-q", str(work.folder / "License.txt"), "work:/")
+    return work
+
+
+def test_changes_and_size_of_a_scratch(changed: Shell) -> None:
+    lines = changed.run("layer", "changes", "work").lines
+    assert lines == ["C /", "C /License.txt", "A /site", "A /site/a.txt", "A /site/b.txt"]
+    assert changed.run("layer", "size", "work").lines == [str(3 + 3 + len(b"a third license"))]
+    row = changed.run("layer", "ls", "--json").rows[2]
+    assert (row["id"], row["kind"], row["diff_id"]) == ("work", "scratch", None)
+    assert row["size"] > 0
+
+
+def test_commit_makes_a_layer_and_leaves_the_scratch(changed: Shell) -> None:
+    result = changed.run("layer", "commit", "work", "new")
+    (diff_id,) = result.lines
+    assert (
+        diff_id == "sha256:" + hashlib.sha256(changed.run("layer", "export", "new").out).hexdigest()
+    )
+    changes = changed.run("layer", "changes", "work").out
+    assert changed.run("layer", "changes", "new").out == changes
+    assert changed.run("layer", "inspect", "new").document["chain"] == ["app", "base"]
+    assert changed.run("stat", "new", "/site/b.txt").lines[1] == "kind:          link"
+    changed.run("check", "new")
+    found = changed.run("layer", "commit", "work", "newer", "--json").document
+    assert (found["id"], found["parent"], found["diff_id"]) == ("newer", "app", diff_id)
+    changed.run("layer", "commit", "work", "new", code=11)
+    changed.run("layer", "commit", "work", "a/b", code=2)
+
+
+def test_export_and_diff_of_a_scratch_are_the_layer_that_a_commit_makes(changed: Shell) -> None:
+    changed.run("layer", "commit", "work", "new")
+    tar = changed.run("layer", "export", "new").out
+    assert changed.run("layer", "export", "work").out == tar
+    assert changed.run("layer", "diff", "work").out == tar
+    target = changed.folder / "work.tar.gz"
+    changed.run("layer", "export", "work", "--gzip", "-o", str(target))
+    assert gzip.decompress(target.read_bytes()) == tar
+
+
+def test_check_looks_at_the_layer_that_a_commit_would_make(changed: Shell) -> None:
+    result = changed.run("check", "work")
+    assert result.err == "work: 0 errors, 0 warnings, 0 losses\n"
+    findings = changed.run("layer", "inspect", "work").document["findings"]
+    assert [one for one in findings if one["layer"] == "work"] == []
+    assert list((changed.root / "tmp").iterdir()) == []
+    changed.run("check", f"windowsfilter:{changed.root}:work", code=16)
+
+
+def test_hard_links_of_a_scratch_are_extracted_as_such(changed: Shell) -> None:
+    changed.run("-q", "extract", "work", "/site", "-o", str(changed.folder / "out"))
+    assert (changed.folder / "out" / "a.txt").samefile(changed.folder / "out" / "b.txt")

@@ -8,9 +8,10 @@ another look or a store. This module refuses to know stores.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 from winlayers.backends.portable._building import IndexBuilder, index_tar
 from winlayers.backends.portable._pack import PackingSource, PackWriter
@@ -78,6 +79,39 @@ def open_loose(
         OSError: it cannot be read, or nothing can be made in ``tmpdir``.
     """
     tmp = _system_tmp() if tmpdir is None else tmpdir
+    return _open(
+        f"tar:{path}",
+        tmp,
+        lambda folder, builder: _index_file(path, folder, builder, progress),
+        is_base=is_base,
+    )
+
+
+def open_loose_stream(source: BinaryIO, label: str, *, tmpdir: Path, is_base: bool) -> LooseLayer:
+    """Keep a layer tar that comes by, as long as it is looked at, and open it.
+
+    Args:
+        source: the tar, compressed or not; only ``read`` is used.
+        label: what the layer is called in nodes and findings.
+        tmpdir: where the temporary files go, a folder that is there.
+        is_base: whiteouts are breaches.
+    Returns:
+        The layer; see ``open_loose``, also for what is raised.
+    """
+
+    def index(folder: Path, builder: IndexBuilder) -> Path:
+        pack = folder / _PACK
+        with BlockPump(source) as pump:
+            _finish_index(pump, builder, has_end=_index_packing(pump, pack, builder))
+        return pack
+
+    return _open(label, tmpdir, index, is_base=is_base)
+
+
+def _open(
+    label: str, tmp: Path, index: Callable[[Path, IndexBuilder], Path], *, is_base: bool
+) -> LooseLayer:
+    """Index a layer in a folder of its own; ``index`` does it, and tells where the tar is."""
     remove_leftovers(tmp, _STAGED)
     with ExitStack() as stack, full_disk_told(tmp, "--tmpdir"):
         folder = stack.enter_context(Staging(tmp, _STAGED)).path
@@ -85,10 +119,10 @@ def open_loose(
             folder / _INDEX, is_base=is_base, report=lambda finding: None, tolerant=True
         )
         try:
-            pack = _index_file(path, folder, builder, progress)
+            pack = index(folder, builder)
         finally:
             builder.close()
-        table = SealedTable(f"tar:{path}", folder / _INDEX, pack)
+        table = SealedTable(label, folder / _INDEX, pack)
         return LooseLayer(table, stack.pop_all())
 
 
@@ -116,19 +150,23 @@ def _index_file(path: Path, folder: Path, builder: IndexBuilder, progress: Progr
             else:
                 pack = folder / _PACK
                 has_end = _index_packing(pump, pack, builder)
-            if not has_end:
-                detail = "it ends without an end marker, so it may have been cut"
-                builder.report(Finding("tar-unterminated", "", detail, offset=pump.size))
-            builder.commit(
-                {
-                    "tar_size": pump.size,
-                    "diff_id": pump.diff_id,
-                    "digest": pump.digest,
-                    "created_ns": 0,
-                    "has_end": int(has_end),
-                }
-            )
+            _finish_index(pump, builder, has_end=has_end)
     return pack
+
+
+def _finish_index(pump: BlockPump, builder: IndexBuilder, *, has_end: bool) -> None:
+    if not has_end:
+        detail = "it ends without an end marker, so it may have been cut"
+        builder.report(Finding("tar-unterminated", "", detail, offset=pump.size))
+    builder.commit(
+        {
+            "tar_size": pump.size,
+            "diff_id": pump.diff_id,
+            "digest": pump.digest,
+            "created_ns": 0,
+            "has_end": int(has_end),
+        }
+    )
 
 
 def _index_packing(pump: BlockPump, pack: Path, builder: IndexBuilder) -> bool:
