@@ -36,9 +36,8 @@ _MAX_FINDINGS = 10_000
 @target(seeds.layer_tars, repair=repair_tar)
 def layer_tar(data: bytes) -> None:
     """Entries of a layer tar, past those that are refused; what is written of them reads back."""
-    for dialect in Dialect:
-        for is_base in (True, False):
-            _read_past_errors(data, dialect, is_base=is_base)
+    _read_past_errors(data, Dialect.FULL, is_base=False)
+    _read_past_errors(data, Dialect.GO, is_base=True)
     first = _written(data)
     second = _written(first)
     assert list(BackupTarReader(io.BytesIO(second))) == list(BackupTarReader(io.BytesIO(first)))
