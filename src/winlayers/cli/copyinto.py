@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
+from typing import BinaryIO
 
 from winlayers.base.progress import Cancel, Progress
 from winlayers.base.rooted import Parts
@@ -139,20 +140,32 @@ class TreeCopy:
         assert item.open is not None
         present = self._make_room(path, keep_file=True)
         content = self._tree.open(path, writable=True, create=True, truncate=True)
-        with closing(content), item.open() as source:
-            offset = 0
-            while block := source.read(_BLOCK_SIZE):
-                self._cancel.check()
-                _write(content, offset, block)
-                offset += len(block)
-                self._progress.advance(len(block))
-            content.truncate(offset)  # where it ends in zeros
+        try:
+            with closing(content), item.open() as source:
+                size = self._write(source, content)
+        except BaseException:
+            if present is None:
+                self._tree.unlink(path)  # it is not what its name says
+            raise
         if present is not None:
             for stream in self._tree.streams(path):
                 self._tree.remove_stream(path, stream.name)
         self._finish(item)
         self.counts.files += 1
-        self.counts.size += offset
+        self.counts.size += size
+
+    def _write(self, source: BinaryIO, content: Content) -> int:
+        """Write the bytes of a file; how many."""
+        offset = 0
+        while block := source.read(_BLOCK_SIZE):
+            self._cancel.check()
+            # A block of zeros is what is there already: holes stay holes.
+            if block.count(0) != len(block):
+                content.write_at(offset, block)
+            offset += len(block)
+            self._progress.advance(len(block))
+        content.truncate(offset)  # where it ends in zeros
+        return offset
 
     def _add_hard_link(self, item: Item, path: str) -> None:
         target = self._path(item.shares)
@@ -215,12 +228,6 @@ class TreeCopy:
 def _check_directory(present: Stat) -> None:
     if present.kind is not FileKind.DIRECTORY:
         raise NotADirectory(f"{present.path!r} is no directory, as what is to be copied wants it")
-
-
-def _write(content: Content, offset: int, block: bytes) -> None:
-    # A block of zeros is what is there already: holes stay holes.
-    if block.count(0) != len(block):
-        content.write_at(offset, block)
 
 
 def _filetime(ns: int | None) -> int | None:

@@ -195,6 +195,7 @@ def test_quota_ends_a_copy(work: Shell) -> None:
     work.run("layer", "create", "small", "--parent", "app", "--storage-opt", "size=64kB")
     (work.folder / "big").write_bytes(b"x" * 100_000)
     work.run("cp", "big", "small:/", code=18)
+    assert "big" not in work.run("ls", "small").lines
     work.run("cp", "-q", "big", "work:/")
 
 
