@@ -58,7 +58,9 @@ class Reach:
         """Lines of some code that were not reached yet; none of code that is not ours."""
         known = self._left.get(id(code))
         if known is None:
-            lines = {line for _, _, line in code.co_lines() if line}
-            known = code, lines if code.co_filename.startswith(_PACKAGE) else set()
-            self._left[id(code)] = known
+            lines = set()
+            if code.co_filename.startswith(_PACKAGE):
+                # Its first line is that of the definition, which a call does not run.
+                lines = {line for _, _, line in code.co_lines() if line} - {code.co_firstlineno}
+            known = self._left[id(code)] = code, lines
         return known[1]

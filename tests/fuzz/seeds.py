@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.fuzz.repair import repair_tar
 from tests.support.builders import (
     DESCRIPTOR,
     Layer,
@@ -23,14 +24,17 @@ from tests.support.builders import (
     a_whiteout,
     an_opaque_whiteout,
     layer_tar,
+    raw_tar,
 )
 from tests.support.hives import a_delta, a_hive, a_key, a_path, dword, no_value, text
 from winlayers.formats.backupstream import BackupWriter, PartHeader, PartId
 from winlayers.formats.ea import ExtendedAttribute, build_ea_list
+from winlayers.formats.reparse import build_reparse, link_to
+from winlayers.formats.tar import TarFormat, TarHeader
 
 TESTS = Path(__file__).parents[1]
-#: A case of a vector file that is one of more is left out: as many are enough to begin with.
-_ENOUGH = 60
+#: So many cases of a vector file are enough to begin with; of more, one in several is taken.
+_ENOUGH = 200
 
 
 @cache
@@ -67,9 +71,75 @@ def layer_tars() -> Iterator[bytes]:
     """Tars of layers that stand on ``base_layer``."""
     yield layer_tar(a_rich_layer())
     yield layer_tar(a_layer(a_file("Files/low", b"new"), a_whiteout("Files/lowdir")))
+    yield from odd_layer_tars()
     yield from base64_of("whole_layer", "layer")
     yield from base64_of("legacy_layer", "in")
     yield from base64_of("buildkit_convert", "out")
+
+
+def odd_layer_tars() -> Iterator[bytes]:
+    """Tars of layers that no writer here makes, each with a record or a form of its own."""
+    ea = ExtendedAttribute(b"A", b"1")
+    link = base64.b64encode(build_reparse(link_to("b", junction=False)))
+    for header in (
+        TarHeader(b"Files/a", b"0", pax={b"MSWINDOWS.sd": b"O:BAG:SYD:(A;OICI;FA;;;BA)"}),
+        TarHeader(
+            b"Files/a", b"0", pax={b"MSWINDOWS.xattr.user.a": b"dg==", b"MSWINDOWS.xattr.B": b""}
+        ),
+        TarHeader(
+            b"Files/a", b"0", pax={b"WINLAYERS.ea": base64.b64encode(build_ea_list([ea, ea]))}
+        ),
+        TarHeader(b"Files/a", b"2", b"c", pax={b"WINLAYERS.reparse": link}),
+        TarHeader(b"Files/a", b"2", b"C:/x", pax={b"MSWINDOWS.mountpoint": b"1"}),
+        TarHeader(b"Files/a", b"0", mtime_ns=-(1 << 75), atime_ns=1 << 73, format=TarFormat.PAX),
+        TarHeader(b"Files\\a", b"0", uname="ü".encode(), format=TarFormat.GNU),
+        TarHeader(b"Files/f", b"6"),
+    ):
+        yield raw_tar(TarHeader(b"Files", b"5"), header, TarHeader(b"Files/a:s", b"0"))
+    for number in (0, 1):
+        yield _a_sparse_tar(number)
+
+
+def _a_sparse_tar(minor: int) -> bytes:
+    """A layer with a sparse file, whose map stands in its records (0) or before its data (1)."""
+    records = [b"GNU.sparse.major=%d" % minor, b"GNU.sparse.name=Files/s"]
+    if minor:
+        records += [b"GNU.sparse.minor=0", b"GNU.sparse.realsize=700"]
+        body = b"2\n1\n2\n600\n1\n".ljust(512, b"\0") + b"abc"
+    else:
+        records += [b"GNU.sparse.minor=1", b"GNU.sparse.size=700"]
+        records += [b"GNU.sparse.numblocks=2", b"GNU.sparse.map=1,2,600,1"]
+        body = b"abc"
+    target = io.BytesIO()
+    for typeflag, content in ((b"x", b"\n".join(records)), (b"0", body)):
+        block = bytearray(512)
+        block[0:7] = b"Files/s"
+        block[124:136] = b"%011o\0" % len(content)
+        block[156:157] = typeflag
+        block[257:265] = b"ustar\x0000"
+        target.write(bytes(block) + content + bytes(-len(content) % 512))
+    return repair_tar(target.getvalue() + bytes(1024))
+
+
+def sddl_texts() -> Iterator[bytes]:
+    """Descriptors in text, with every kind of condition and resource attribute."""
+    yield (
+        b"O:BAG:SYD:PAI(A;OICI;FA;;;BA)(OA;;CR;ab721a53-1e2f-11d0-9819-00aa0040529b;;WD)"
+        b'(XA;;FX;;;WD;(@User.a == {1, "b"} && !(Member_of {SID(BA)}) || Exists c))'
+    )
+    for condition in (
+        "a >= -0x1F",
+        "@Device.%0041b Any_of {#0a0b, 07}",
+        "Not_Member_of_Any {SID(BA), SID(S-1-5-7)}",
+        '!(a) && (b != "x" || Not_Exists @Resource.c)',
+        "a Contains @User.b",
+    ):
+        yield f"D:(XA;;FX;;;WD;({condition}))".encode()
+    for claim in (
+        'TS,0x0,"b","c"', "TI,0x1,-1,2", "TU,0x10,3", "TB,0,1,0", "TD,0,BA", "TX,0,0102,#"
+    ):  # fmt: skip
+        yield f'S:(RA;;;;;WD;("a%0020",{claim}))(ML;;NW;;;LW)'.encode()
+    yield from text_of("sddl", "sddl")
 
 
 def base_layer() -> Layer:

@@ -42,6 +42,7 @@ from winlayers.formats.reparse import (
 )
 from winlayers.formats.sddl import format_sddl, parse_sddl
 from winlayers.formats.security import (
+    SecurityDescriptor,
     build_descriptor,
     check_descriptor,
     inherit,
@@ -170,6 +171,10 @@ def _parts(source: BinaryIO, *, exact: bool) -> list[Any]:
 
 def _descriptors() -> Iterator[bytes]:
     yield DESCRIPTOR
+    for text in seeds.sddl_texts():
+        made = outcome(partial(parse_sddl, text.decode(), domain=DOMAIN))
+        if isinstance(made, SecurityDescriptor):
+            yield build_descriptor(made)
     yield from seeds.hex_of("sddl", "raw")
     yield from seeds.hex_of("inheritance", "parent")
 
@@ -193,7 +198,7 @@ def descriptor_to_sddl(data: bytes) -> None:
     assert format_sddl(parse_sddl(text)) == text
 
 
-@target(lambda: seeds.text_of("sddl", "sddl"))
+@target(seeds.sddl_texts)
 def sddl(data: bytes) -> None:
     """A descriptor in text; what is written of it reads back."""
     found = parse_sddl(data.decode("utf-8", "surrogateescape"), domain=DOMAIN)
@@ -205,9 +210,9 @@ def sddl(data: bytes) -> None:
 
 def _acls() -> Iterator[bytes]:
     for raw in _descriptors():
-        for acl in (parse_descriptor(raw).dacl, parse_descriptor(raw).sacl):
-            if acl is not None:
-                yield build_acl(acl)
+        found = outcome(partial(parse_descriptor, raw))
+        if isinstance(found, SecurityDescriptor):
+            yield from (build_acl(acl) for acl in (found.dacl, found.sacl) if acl is not None)
 
 
 @target(_acls)
