@@ -17,6 +17,7 @@ import errno
 import logging
 import os
 from collections.abc import Callable
+from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
 import mfusepy
@@ -39,6 +40,8 @@ _UTIME_OMIT = (1 << 30) - 2
 _NS = 10**9
 # Labels and capabilities of Linux, which the kernel asks for at each write.
 _SECURITY = b"security."
+# How long an answer may wait for the kernel to forget.
+_FORGET_SECONDS = 0.1
 _log = logging.getLogger("winlayers.mounts")
 
 
@@ -87,6 +90,7 @@ class Loop(mfusepy.FUSE):  # type: ignore[misc]
         self._on_ready()
 
     def init_fuse_3(self, conn: _Pointer, config: _Pointer) -> None:
+        self._answers.on_stale = _Forgetter(_context().fuse).forget
         config.contents.nullpath_ok = 1
         config.contents.use_ino = 1
         if self._is_fixed and conn.contents.capable & _CAP_CACHE_SYMLINKS:
@@ -222,8 +226,54 @@ class Loop(mfusepy.FUSE):  # type: ignore[misc]
             field.tv_sec, field.tv_nsec = divmod(ns, _NS)
 
 
+class _Forgetter:
+    """Has the kernel forget what it knows of paths.
+
+    The kernel may wait for a request that is being answered while it forgets, so a thread of its own asks it
+    to; who answers a request waits for that a while, so that nearly always nobody sees what is out of date.
+
+    Args:
+        fuse: libfuse's ``struct fuse``.
+    """
+
+    def __init__(self, fuse: int) -> None:
+        self._fuse = ctypes.c_void_p(fuse)
+        self._invalidate = mfusepy._libfuse.fuse_invalidate_path
+        self._changed = Condition()
+        self._pending: set[str] = set()
+        self._asked = self._done = 0
+        Thread(target=self._work, daemon=True).start()
+
+    def forget(self, paths: set[str], wait: bool) -> None:
+        with self._changed:
+            self._pending |= paths
+            self._asked += 1
+            mine = self._asked
+            self._changed.notify_all()
+            if wait:
+                self._changed.wait_for(lambda: self._done >= mine, _FORGET_SECONDS)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._pending)
+                paths, self._pending = self._pending, set()
+                reached = self._asked
+            for path in paths:
+                # That the kernel knows no such path is as good.
+                self._invalidate(self._fuse, path.encode("utf-8", "surrogatepass"))
+            with self._changed:
+                self._done = reached
+                self._changed.notify_all()
+
+
 _DOTS = (b".", b"..")
 _FOLDER = 0o040755
+
+
+def _context() -> Any:
+    """libfuse's word on the request that is being answered."""
+    return mfusepy._libfuse.fuse_get_context().contents
 
 
 def _text(path: bytes) -> str:

@@ -19,13 +19,14 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from winlayers.errors import WinlayersError
+from winlayers.errors import PathNotFound, WinlayersError
 from winlayers.formats.filetime import ns_to_filetime
 from winlayers.layer.entry import FILE_ATTRIBUTE_READONLY
 from winlayers.layer.tree import FileKind, Stat, Tree
 from winlayers.mounts.fuse import _xattrs
 from winlayers.mounts.fuse._handles import FileHandle, FolderHandle, HandleTable
 from winlayers.mounts.fuse._posixstat import OWNER_WRITES, PosixStat, is_link, posix_stat
+from winlayers.mounts.fuse._twins import Twins
 
 RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
@@ -72,6 +73,11 @@ class Operations:
         self._clock_ns = clock_ns
         self._disk_space = disk_space
         self._handles = HandleTable()
+        self._twins = Twins()
+        # Files that setting an attribute made something of another type.
+        self._retyped: set[str] = set()
+        self.on_stale: Callable[[set[str], bool], None] = _nobody
+        """Called with paths of which the kernel shall forget what it knows, and whether to wait for that."""
 
     # -- looking -----------------------------------------------------------------------------------
 
@@ -81,7 +87,11 @@ class Operations:
         assert path is not None
         if (hidden := self._handles.hidden(path)) is not None:
             return self._stat_open(hidden)
-        return self._posix(self._tree.stat(path))
+        if self._retyped:
+            self._check_type(path)
+        told = self._tree.stat(path)
+        self._note(path, told)
+        return self._posix(told)
 
     def opendir(self, path: str) -> int:
         return self._handles.add(FolderHandle(path))
@@ -90,9 +100,11 @@ class Operations:
         """What a folder has from a position on; read anew at its start."""
         handle = self._handles.folder(number)
         if offset == 0:
-            handle.listing = [
-                (one.name, self._posix(one)) for one in self._tree.scandir(handle.path)
-            ]
+            stats = self._tree.scandir(handle.path)
+            above = handle.path.rstrip("/") + "/"
+            for one in stats:
+                self._note(above + one.name, one)
+            handle.listing = [(one.name, self._posix(one)) for one in stats]
         listing = handle.listing
         return map(listing.__getitem__, range(offset, len(listing)))
 
@@ -121,37 +133,49 @@ class Operations:
         if not stat.S_ISREG(mode):
             raise OSError(errno.EPERM, "Windows has files, folders and links only")
         self._tree.open(path, writable=True, create=True, exclusive=True).close()
+        self._tell_stale(_above(path))
 
     def mkdir(self, path: str, mode: int) -> None:
         self._tree.mkdir(path)
+        self._tell_stale(_above(path))
 
     def unlink(self, path: str) -> None:
         if self._handles.hidden(path) is None:
             self._tree.unlink(path)
+            self._tell_stale(path, _above(path))
+            self._twins.remove(path)
 
     def rmdir(self, path: str) -> None:
         self._tree.rmdir(path)
+        self._tell_stale(path, _above(path))
+        self._twins.remove(path)
 
     def symlink(self, path: str, target: str) -> None:
         self._tree.symlink(target, path)
+        self._tell_stale(_above(path))
 
     def link(self, path: str, target: str) -> None:
-        self._tree.link(target, path)
+        made = self._tree.link(target, path)
+        self._twins.note(made.file_id, target, path)
+        self._tell_stale(path, _above(path))
 
     def rename(self, old: str, new: str, flags: int = 0) -> None:
         if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE):
             raise OSError(errno.EINVAL, "unknown flags of rename")
-        if flags & RENAME_EXCHANGE:
-            self._tree.exchange(old, new)
-            # No path has a NUL, so this one is nobody's.
-            for source, target in ((old, "\0"), (new, old), ("\0", new)):
-                self._handles.move(source, target)
-        elif self._handles.is_hiding(old, new):
+        if self._handles.is_hiding(old, new):
             self._tree.unlink(old)
             self._handles.hide(old, new)
+            self._tell_stale(old, _above(old))
+            self._twins.remove(old)
+        elif flags & RENAME_EXCHANGE:
+            self._tree.exchange(old, new)
+            # No path has a NUL, so this one is nobody's.
+            self._moved((old, "\0"), (new, old), ("\0", new))
         else:
             self._tree.rename(old, new, replace=not flags & RENAME_NOREPLACE)
-            self._handles.move(old, new)
+            self._tell_stale(new)
+            self._twins.remove(new)
+            self._moved((old, new))
 
     # -- metadata ----------------------------------------------------------------------------------
 
@@ -166,6 +190,7 @@ class Operations:
             wanted |= FILE_ATTRIBUTE_READONLY
         if told.kind is FileKind.FILE and wanted != told.attributes:
             self._tree.set_attributes(path, wanted)
+            self._tell_stale(path)
 
     def chown(self, path: str | None, uid: int, gid: int, number: int | None = None) -> None:
         """Nothing: owners of Windows are in the descriptor."""
@@ -186,6 +211,7 @@ class Operations:
             access=None if access_ns is None else ns_to_filetime(access_ns),
             write=None if write_ns is None else ns_to_filetime(write_ns),
         )
+        self._tell_stale(path)
 
     def now_ns(self) -> int:
         """Nanoseconds since 1970."""
@@ -198,28 +224,40 @@ class Operations:
         return _xattrs.read(self._tree, path, name)
 
     def setxattr(self, path: str, name: str, value: bytes, flags: int, position: int = 0) -> None:
+        before = self._tree.stat(path).kind
         _xattrs.write(self._tree, path, name, value, flags)
+        self._tell_type(path, before)
 
     def removexattr(self, path: str, name: str) -> None:
+        before = self._tree.stat(path).kind
         _xattrs.remove(self._tree, path, name)
+        self._tell_type(path, before)
 
     # -- contents ----------------------------------------------------------------------------------
 
     def create(self, path: str, mode: int, flags: int) -> int:
-        return self._open(path, flags, create=True)
+        number = self._open(path, flags, create=True)
+        self._tell_stale(_above(path))
+        return number
 
     def open(self, path: str, flags: int) -> int:
-        hidden = self._handles.hidden(path)
-        if hidden is None:
+        if self._handles.hidden(path) is not None:
+            # By way of /proc/self/fd.
+            raise OSError(errno.ESTALE, "the file has no name any more")
+        try:
             return self._open(path, flags, create=False)
-        # By way of /proc/self/fd; what has no name cannot be opened again, so they share it.
-        raise OSError(errno.ESTALE, "the file has no name any more")
+        except PathNotFound as error:
+            # The kernel opens what it has found; if that is gone under another spelling, this has it look.
+            raise OSError(errno.ESTALE, str(error)) from error
 
     def read(self, path: str | None, size: int, offset: int, number: int) -> bytes:
         return self._handles.file(number).content.read_at(offset, size)
 
     def write(self, path: str | None, data: memoryview, offset: int, number: int) -> int:
-        self._handles.file(number).content.write_at(offset, data)
+        handle = self._handles.file(number)
+        handle.content.write_at(offset, data)
+        # Not waited for: the kernel may hold pages of another path that is written at the same time.
+        self._tell_stale(handle.path, wait=False)
         return len(data)
 
     def truncate(self, path: str | None, size: int, number: int | None = None) -> None:
@@ -228,9 +266,11 @@ class Operations:
             handle = self._handles.file(number)
         if handle is not None:
             handle.content.truncate(size)
+            self._tell_stale(handle.path)
         else:
             assert path is not None
             self._tree.truncate(path, size)
+            self._tell_stale(path)
 
     def fallocate(self, path: str | None, mode: int, offset: int, size: int, number: int) -> None:
         """Have a file reach to an end; holes and the like are left to what programs do without."""
@@ -239,11 +279,13 @@ class Operations:
         content = self._handles.file(number).content
         if offset + size > content.size:
             content.truncate(offset + size)
+            self._tell_stale(self._handles.path(path, number))
 
     def flush(self, path: str | None, number: int) -> None:
         handle = self._handles.file(number)
         if handle.writable:
             handle.content.flush()
+            self._tell_stale(handle.path)
 
     def fsync(self, path: str | None, datasync: int, number: int) -> None:
         self._handles.file(number).content.sync()
@@ -261,6 +303,48 @@ class Operations:
             except (WinlayersError, OSError):
                 # One that cannot be written must not keep the others from it.
                 _log.exception("closing %s", handle.path)
+
+    # -- what the kernel knows ---------------------------------------------------------------------
+
+    def _note(self, path: str, told: Stat) -> None:
+        """Remember a path that is not the only one of its file."""
+        if self._tree.is_writable and (told.link_count > 1 or path[1:] != told.path):
+            self._twins.note(told.file_id, path, "/" + told.path)
+
+    def _tell_stale(self, *paths: str, wait: bool = True) -> None:
+        """Have the kernel forget what it knows of the same files by other paths."""
+        if self._twins:
+            stale = set[str]().union(*map(self._twins.others, paths))
+            if stale:
+                self.on_stale(stale, wait)
+
+    def _moved(self, *moves: tuple[str, str]) -> None:
+        """Have all that is known by path follow renames."""
+        for old, new in moves:
+            self._handles.move(old, new)
+        if not self._twins:
+            return
+        stale = set[str]()
+        for old, new in moves:
+            stale |= self._twins.others(old) | self._twins.others(_above(old))
+            stale |= self._twins.others(_above(new))
+            self._twins.move(old, new)
+            # What lies below under other spellings is where it was only as far as the kernel knows.
+            stale |= self._twins.below(old)
+        if stale:
+            self.on_stale(stale, True)
+
+    def _tell_type(self, path: str, before: FileKind) -> None:
+        """Note what the kernel would take for damage: that a file is of another type than before."""
+        if self._tree.stat(path).kind is not before:
+            self._retyped.add(path)
+        self._tell_stale(path)
+
+    def _check_type(self, path: str) -> None:
+        """Have the kernel look again, once, where it knows a file of another type."""
+        if path in self._retyped:
+            self._retyped.discard(path)
+            raise OSError(errno.ESTALE, "the file is of another type now")
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -288,3 +372,12 @@ class Operations:
             return len(self._tree.readlink(told.path).encode("utf-8", "surrogatepass"))
         except WinlayersError:
             return 0  # it cannot be read, which who reads it will be told
+
+
+def _above(path: str) -> str:
+    """The folder of a path."""
+    return path.rpartition("/")[0] or "/"
+
+
+def _nobody(paths: set[str], wait: bool) -> None:
+    """Tells no kernel."""

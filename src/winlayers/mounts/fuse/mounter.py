@@ -69,7 +69,7 @@ class FuseMounter:
             _unmount(canonical(path))
             return
         started = process_start_time(mount.pid)
-        if started is None or _is_broken(mount.path):
+        if started is None or _is_broken(mount.path, mount):
             _unmount(mount.path, lazily=True)
             return
         _unmount(mount.path)
@@ -81,7 +81,7 @@ class FuseMounter:
     def mend(self, path: Path) -> bool:
         mount = find_mount(path)
         place = canonical(path) if mount is None else mount.path
-        if not _is_broken(place):
+        if not _is_broken(place, mount):
             return False
         _unmount(place, lazily=True)
         return True
@@ -118,12 +118,15 @@ def _check_place(path: Path) -> None:
         raise InvalidArgument(f"{path} is not empty, and a mount would hide what is in it")
 
 
-def _is_broken(path: Path) -> bool:
+def _is_broken(path: Path, mount: MountLine | None) -> bool:
     """Whether a mount is there whose process has died."""
+    if mount is not None and process_start_time(mount.pid) is None:
+        return True
     try:
-        os.stat(path)
+        os.statvfs(path)  # unlike what stat tells, this is never kept by the kernel
     except OSError as error:
-        return error.errno == errno.ENOTCONN
+        # The second is for what was asked while the process ended.
+        return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
     return False
 
 

@@ -34,11 +34,13 @@ INSTALL = (
     "Ubuntu apt install fuse3, on Fedora dnf install fuse3, on macOS macFUSE, on Windows WinFsp"
 )
 
-# How long the kernel may believe what it was told, in seconds. What never changes it may believe for good.
-# A scratch changes through the mount alone, so for one spelling of one name the kernel always knows; but it
-# takes other spellings and other hard links of a file for other files, and learns of them when this is over.
+# How long the kernel may believe what it was told, in seconds. What never changes it may believe for good. A
+# scratch changes through the mount alone, so the kernel knows of all changes of a path that it asked for, and
+# is told of those of other paths of the same file (``_twins``); what it may miss is an answer that was on its
+# way at that moment, or a file with very many paths. A scratch that another process writes is asked anew.
 _FOREVER_SECONDS = 86_400.0
-_SCRATCH_SECONDS = 1.0
+_SCRATCH_SECONDS = 10.0
+_LOOKING_SECONDS = 0.0
 _LIBRARIES = ("libfuse3.so.4", "libfuse3.so.3")
 _log = logging.getLogger("winlayers.mounts")
 
@@ -98,7 +100,8 @@ def _serve(request: MountRequest, view: View, voice: _Voice, *, is_fixed: bool) 
 
 
 def _options(request: MountRequest, *, is_libfuse_3: bool, is_fixed: bool) -> dict[str, Any]:
-    seconds = _FOREVER_SECONDS if is_fixed else _SCRATCH_SECONDS
+    is_watched = is_fixed or not request.read_only
+    seconds = _FOREVER_SECONDS if is_fixed else _SCRATCH_SECONDS if is_watched else _LOOKING_SECONDS
     options: dict[str, Any] = {
         "fsname": mount_source(request.layer_id, os.getpid()),
         "subtype": "winlayers",
