@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 
 from tests.e2e.conftest import LAYER, needs
 from tests.support.builders import layer_tar
+from winlayers.driver.mounting import MountTable
 
 pytestmark = pytest.mark.e2e
 SECONDS = 60
@@ -86,6 +89,17 @@ def test_mount_that_somebody_works_in_stays(shell: Shell) -> None:
     with open(place / "a.txt", "rb"):
         shell.run("layer", "unmount", "work", code=12)
     shell.run("layer", "unmount", "work")
+
+
+def test_dead_mount_is_taken_away(shell: Shell) -> None:
+    place = mounted(shell, "work")
+    (one,) = MountTable(shell.root / "driver.db").all()
+    os.kill(one.pid, signal.SIGKILL)
+    while one.is_alive:
+        time.sleep(0.01)
+    shell.run("layer", "unmount", "work")
+    assert not place.exists()
+    shell.run("layer", "unmount", "work", code=12)
 
 
 def test_files_copied_out_of_a_mount_keep_what_ntfs_has(shell: Shell) -> None:

@@ -31,11 +31,16 @@ def layer_row(driver: Driver, layer_id: str) -> dict[str, Any]:
     }
 
 
-def mount_of(home: Path, layer_id: str) -> MountedLayer | None:
-    """Where a layer of the store at ``home`` is mounted, if it is; whether its process lives, it tells."""
+def mounts_of(home: Path) -> list[MountedLayer]:
+    """The mounts of the store at ``home``, dead ones too."""
     from winlayers.driver.mounting import MountTable
 
-    return MountTable(home / "driver.db").find(layer_id)
+    return MountTable(home / "driver.db").all()
+
+
+def mount_of(home: Path, layer_id: str) -> MountedLayer | None:
+    """Where a layer of the store at ``home`` is mounted, if it is."""
+    return next((one for one in mounts_of(home) if one.layer_id == layer_id), None)
 
 
 def created_text(created_ns: int) -> str:

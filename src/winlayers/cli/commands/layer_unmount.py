@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from winlayers.cli.layerrows import mount_of
+from winlayers.cli.layerrows import mounts_of
 from winlayers.cli.options import command, pass_session
 from winlayers.cli.session import Session
 from winlayers.cli.target import complete_target, resolve_layer
@@ -20,8 +20,10 @@ def run(session: Session, layer_id: str) -> None:
     What was written is in the scratch when this ends. While somebody has a file open in the mount, or works
     in one of its folders, it stays, and the error says who. A mount whose process died is taken away too.
     """
+    # Looked at first, as whoever opens the store takes dead mounts away.
+    mounted = {one.layer_id for one in mounts_of(session.home)}
     driver = session.open_store()
     resolved = resolve_layer(session, driver, layer_id)
-    if mount_of(session.home, resolved) is None:
+    if resolved not in mounted:
         raise IllegalState(f"layer {resolved} is not mounted")
     driver.put(resolved)
