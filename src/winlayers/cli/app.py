@@ -58,7 +58,7 @@ store_group = LazyGroup(
 )
 cli = LazyGroup(
     PROGRAM,
-    help="Import, keep, read and export the layers of Windows container images, bit-exact, on any OS.\n\n"
+    help="Import, keep, read, change and export the layers of Windows container images, bit-exact, on any OS.\n\n"
     "TARGET is the id of a layer or the beginning of one, tar:FILE, or windowsfilter:ROOT:ID. PATH takes "
     "/ or \\, with or without a drive, in any case.",
     modules={
