@@ -10,6 +10,7 @@ import pytest
 NOT_ON_WINDOWS = {
     "cli/test_processes.py": "terminals, signals and full disks are those of POSIX",
     "docs/test_docs.py": "the pages are for bash",
+    "e2e": "its mounts and file systems are those of Linux",
     "faults": "processes are forked, and ended by signals",
     "unit/backends/portable/test_staging.py": "owners are numbers",
     "unit/mounts/fuse": "sessions, signals and numbers of errors are those of POSIX",
