@@ -100,6 +100,22 @@ def test_store_is_sound_and_a_layer_can_be_removed(tmp_path: Path) -> None:
     assert shell.run("layer", "ls", "--ids") == b""
 
 
+def test_scratch_is_made_changed_and_committed(tmp_path: Path) -> None:
+    shell = Shell(tmp_path / "store")
+    shell.run("layer", "import", "base", str(SAMPLE))
+    assert shell.run("layer", "create", "work", "--parent", "base") == b"work\n"
+    (tmp_path / "new.txt").write_bytes(b"new")
+    shell.run("cp", str(tmp_path / "new.txt"), "work:C:\\Users")
+    assert shell.run("layer", "changes", "work") == b"C /Users\nA /Users/new.txt\n"
+    diff_id = shell.run("layer", "commit", "work", "new")
+    exported = shell.run("layer", "export", "new")
+    assert diff_id == f"sha256:{hashlib.sha256(exported).hexdigest()}\n".encode()
+    packed = shell.run("cp", "-a", "new:/Users", "-")
+    shell.run("layer", "create", "copy")
+    shell.run("cp", "-", "copy:/", stdin=gzip.compress(packed))
+    assert shell.run("cat", "copy", "/users/NEW.TXT") == b"new"
+
+
 def test_lost_index_is_made_again(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.run("layer", "import", "one", str(SAMPLE))
@@ -116,6 +132,11 @@ def test_every_command_has_help_with_examples(shell: Shell) -> None:
         ["layer", "inspect"],
         ["layer", "size"],
         ["layer", "diff"],
+        ["layer", "create"],
+        ["layer", "mount"],
+        ["layer", "unmount"],
+        ["layer", "commit"],
+        ["cp"],
         ["diff-tree"],
         ["extract"],
         ["completion"],
