@@ -17,6 +17,7 @@ from typing import BinaryIO, Self
 
 from winlayers.backends import tarcopy
 from winlayers.backends.contract import ImportPolicy, ImportRequest, TarFacts, Usage
+from winlayers.backends.memoryscratch import MemoryScratch, ScratchState
 from winlayers.errors import (
     IllegalState,
     InvalidArgument,
@@ -25,11 +26,21 @@ from winlayers.errors import (
     Malformed,
     ParentMissing,
 )
+from winlayers.formats.filetime import ns_to_filetime
 from winlayers.layer.chain import Chain
-from winlayers.layer.entry import Entry, EntryKind, EntryReader, EntryWriter, LayerSummary, Part
+from winlayers.layer.difference import DifferenceReader
+from winlayers.layer.entry import (
+    FILE_ATTRIBUTE_DIRECTORY,
+    Entry,
+    EntryKind,
+    EntryReader,
+    EntryWriter,
+    LayerSummary,
+    Part,
+)
 from winlayers.layer.laws import Laws, is_opaque_marker
 from winlayers.layer.merge import ROOT_ROW, MergedView
-from winlayers.layer.names import fold
+from winlayers.layer.names import FILES, fold
 from winlayers.layer.view import (
     NODE_EA,
     NODE_OPAQUE,
@@ -257,12 +268,13 @@ class MemoryWriter:
 
 @dataclass(slots=True)
 class _Layer:
-    """A layer; without a table it was created and never filled."""
+    """A layer; one that has neither a table nor a scratch was created and never filled."""
 
     files: dict[str, bytes]
     created_ns: int
     table: MemoryTable | None = None
     summary: LayerSummary = field(default_factory=lambda: LayerSummary(0, 0))
+    scratch: ScratchState | None = None
 
 
 class MemoryBackend:
@@ -285,9 +297,22 @@ class MemoryBackend:
 
     def create(self, layer_id: str, chain: Chain, files: Mapping[str, bytes]) -> None:
         self._check_chain(chain)
-        if layer_id in self._layers:
-            raise LayerExists(f"layer {layer_id} exists already")
+        self._check_new(layer_id)
         self._layers[layer_id] = _Layer(dict(files), self._clock())
+
+    def create_scratch(
+        self, layer_id: str, chain: Chain, size: int, files: Mapping[str, bytes]
+    ) -> None:
+        self._check_chain(chain)
+        self._check_new(layer_id)
+        now = ns_to_filetime(self._clock())
+        root = Entry("", EntryKind.DIRECTORY, FILE_ATTRIBUTE_DIRECTORY, now, now, now, now)
+        below = self._view(chain.layer_ids)
+        state = ScratchState(layer_id, below, size, root, self._clock)
+        if not below.layer_ids:
+            with MemoryScratch(state) as scratch:
+                scratch.create(scratch.root(), FILES, root)
+        self._layers[layer_id] = _Layer(dict(files), self._clock(), scratch=state)
 
     def exists(self, layer_id: str) -> bool:
         return layer_id in self._layers
@@ -298,22 +323,43 @@ class MemoryBackend:
     def usage(self, layer_id: str) -> Usage:
         layer = self._layer(layer_id)
         disk_size = sum(len(content) for content in layer.files.values())
+        if layer.scratch is not None:
+            summary = LayerSummary(layer.scratch.held, layer.scratch.own_count)
+            return Usage("scratch", disk_size + summary.size, summary, layer.created_ns)
         if layer.table is None:
             return Usage("created", disk_size, layer.summary, layer.created_ns)
         disk_size += sum(part.size for one in layer.table.held for part in one.parts)
         return Usage("sealed", disk_size, layer.summary, layer.created_ns)
 
     def reader(self, layer_id: str, chain: Chain) -> EntryReader:
-        table = self._layer(layer_id).table
-        if table is None:
+        layer = self._layer(layer_id)
+        if layer.scratch is not None:
+            new = self.scratch(layer_id, chain, read_only=True)
+            return DifferenceReader(layer.scratch.chain, new)
+        if layer.table is None:
             raise LayerNotFound(f"layer {layer_id} was created but holds nothing yet")
-        return MemoryReader(table.held)
+        return MemoryReader(layer.table.held)
 
     def writer(self, layer_id: str, chain: Chain, files: Mapping[str, bytes]) -> EntryWriter:
         return self._writer(layer_id, chain, files, ImportPolicy())
 
     def view(self, layer_id: str, chain: Chain) -> View:
+        if self._layer(layer_id).scratch is not None:
+            return self.scratch(layer_id, chain, read_only=True)
         return self._view((layer_id, *chain))
+
+    def scratch(self, layer_id: str, chain: Chain, *, read_only: bool = False) -> MemoryScratch:
+        """See ``backends.contract.ScratchAccess``."""
+        state = self._layer(layer_id).scratch
+        if state is None:
+            raise LayerNotFound(f"layer {layer_id} is no scratch, so it takes no writes")
+        return MemoryScratch(state, read_only=read_only)
+
+    def check_unused(self, layer_id: str) -> None:
+        """See ``backends.contract.ScratchAccess``."""
+        layer = self._layers.get(layer_id)
+        if layer is not None and layer.scratch is not None:
+            layer.scratch.check_unused()
 
     def _writer(
         self,
@@ -358,7 +404,11 @@ class MemoryBackend:
 
     def _check_absent(self, layer_id: str) -> None:
         layer = self._layers.get(layer_id)
-        if layer is not None and layer.table is not None:
+        if layer is not None and (layer.table is not None or layer.scratch is not None):
+            raise LayerExists(f"layer {layer_id} exists already")
+
+    def _check_new(self, layer_id: str) -> None:
+        if layer_id in self._layers:
             raise LayerExists(f"layer {layer_id} exists already")
 
     def _check_chain(self, chain: Chain) -> None:
