@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from winlayers.cli.copyplaces import HostPlace, LayerPlace, lands_inside, parse_place
@@ -62,15 +60,6 @@ def test_place_of_the_system(text: str, name: str, asks: bool) -> None:
 def test_place_without_a_path_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument):
         parse_place(text)
-
-
-def test_names_of_files_and_stores_may_hold_colons(tmp_path: Path) -> None:
-    tar, root = tmp_path / "a:b.tar", tmp_path / "r:s"
-    tar.touch()
-    root.mkdir()
-    assert parse_place(f"tar:{tar}:C:/x") == LayerPlace(f"tar:{tar}", "C:/x")
-    place = parse_place(f"windowsfilter:{root}:app:/x")
-    assert place == LayerPlace(f"windowsfilter:{root}:app", "/x")
 
 
 # As the table in docker's documents: what is there, how it was written, file or directory, inside or not.

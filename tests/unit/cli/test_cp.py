@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.builders import NEW_YEAR_FILETIME
 from tests.unit.cli.harness import BASE, Shell
+from winlayers.cli.copyplaces import LayerPlace, parse_place
 from winlayers.errors import Malformed
 from winlayers.formats.filetime import filetime_to_ns, format_filetime, ns_to_filetime
 
@@ -399,6 +400,15 @@ def test_files_of_a_tar_come_out_without_an_import(work: Shell) -> None:
     assert (work.folder / "win.ini").read_bytes() == b"[fonts]"
     work.run("cp", f"windowsfilter:{work.root}:app:/app", "app")
     assert os.listdir(work.folder / "app") == ["run.exe"]
+
+
+def test_names_of_files_and_stores_may_hold_colons(tmp_path: Path) -> None:
+    tar, root = tmp_path / "a:b.tar", tmp_path / "r:s"
+    tar.touch()
+    root.mkdir()
+    assert parse_place(f"tar:{tar}:C:/x") == LayerPlace(f"tar:{tar}", "C:/x")
+    place = parse_place(f"windowsfilter:{root}:app:/x")
+    assert place == LayerPlace(f"windowsfilter:{root}:app", "/x")
 
 
 def test_scratch_is_written_by_one_at_a_time(work: Shell, site: Path) -> None:
