@@ -330,6 +330,7 @@ class PortableScratch(MergedView):
                 part = self._stored_part(node, opened, folded, stream)
                 found = opened.streams[folded] = OpenStream(self._shared, opened, part)
             opened.handles += 1
+            found.handles += 1
             return StreamContent(self._shared, opened, found, self._let_go, writable=writable)
 
     def create_stream(self, node: Node, stream: str) -> None:
@@ -525,15 +526,16 @@ class PortableScratch(MergedView):
         what = f"alternate stream {stream!r}" if stream else "data"
         raise PathNotFound(f"{node.path!r} has no {what}")
 
-    def _let_go(self, opened: OpenNode) -> None:
+    def _let_go(self, opened: OpenNode, stream: OpenStream) -> None:
         with self._shared.lock:
             opened.handles -= 1
-            for stream in opened.streams.values():
-                stream.flush()
+            stream.handles -= 1
+            stream.flush()
+            if not stream.handles:
+                stream.close()
+                del opened.streams[stream.folded]
             if opened.handles:
                 return
-            for stream in opened.streams.values():
-                stream.close()
             if opened.row < 0:
                 self._lower_open.pop(self._key(opened.node), None)
                 return

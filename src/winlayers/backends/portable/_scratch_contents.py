@@ -118,7 +118,14 @@ class OpenNode:
 
 
 class OpenStream:
-    """The bytes of one stream of an open node."""
+    """The bytes of one stream of an open node.
+
+    Attributes:
+        folded: its name, folded.
+        size: bytes now.
+        is_dirty: whether it was written since the database was told.
+        handles: how many contents there are of it.
+    """
 
     def __init__(self, shared: Shared, owner: OpenNode, part: StoredPart) -> None:
         self._shared = shared
@@ -127,7 +134,9 @@ class OpenStream:
         self._descriptor = -1
         self._lower: Positional | None = None
         self.size = part.size
+        self.folded = part.folded
         self.is_dirty = False
+        self.handles = 0
         if part.data is not None:
             self._descriptor = shared.data.open(part.data, writable=not shared.store.is_read_only)
         elif part.layer is not None:
@@ -255,7 +264,7 @@ class StreamContent:
         shared: Shared,
         owner: OpenNode,
         stream: OpenStream,
-        close: Callable[[OpenNode], None],
+        close: Callable[[OpenNode, OpenStream], None],
         *,
         writable: bool,
     ) -> None:
@@ -302,7 +311,7 @@ class StreamContent:
     def close(self) -> None:
         if self._is_open:
             self._is_open = False
-            self._close(self._owner)
+            self._close(self._owner, self._stream)
 
     def _check_writable(self) -> None:
         if not self._writable:

@@ -373,6 +373,17 @@ def test_time_of_writing_is_the_last_of_all_streams_whatever_was_before(bench: B
     assert bench.at("Files/Windows/win.ini").change_filetime == last
 
 
+def test_stream_can_be_removed_when_it_is_closed_though_others_are_open(bench: Bench) -> None:
+    node = bench.at("Files/Windows/win.ini")
+    with bench.scratch.open_content(node, writable=True) as data:
+        bench.write("Files/Windows/win.ini", b"!", stream="Zone.Identifier")
+        bench.scratch.delete_stream(bench.at("Files/Windows/win.ini"), "zone.identifier")
+        data.write_at(0, b"1")
+    assert bench.read("Files/Windows/win.ini") == b"1fonts]"
+    assert len(bench.scratch.parts(bench.at("Files/Windows/win.ini"))) == 1
+    assert bench.data_files() == 1
+
+
 def test_what_is_done_together_is_whole_or_absent(bench: Bench) -> None:
     before = bench.paths()
     with pytest.raises(AlreadyExists), bench.scratch.together():
