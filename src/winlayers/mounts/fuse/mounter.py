@@ -28,9 +28,9 @@ from winlayers.errors import (
 )
 from winlayers.mounts.contract import MountInfo, MountRequest
 from winlayers.mounts.fuse._holders import holders_of
+from winlayers.mounts.fuse._install import INSTALL
 from winlayers.mounts.fuse._process import start_process
 from winlayers.mounts.fuse.mountinfo import MountLine, canonical, find_mount
-from winlayers.mounts.fuse.server import INSTALL
 
 _DEVICE = Path("/dev/fuse")
 _END_SECONDS = 120.0

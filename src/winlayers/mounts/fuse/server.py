@@ -22,17 +22,13 @@ from winlayers.layer.names import FILES
 from winlayers.layer.tree import Tree
 from winlayers.layer.view import View
 from winlayers.mounts.contract import MountRequest
+from winlayers.mounts.fuse._install import INSTALL
 from winlayers.mounts.fuse._operations import Operations
 from winlayers.mounts.fuse._process import build_error, build_ready, parse_request
 from winlayers.mounts.fuse.mountinfo import mount_source
 
 ViewOpener = Callable[[MountRequest], tuple[View, bool]]
 """Opens what is asked for; the view, and whether it can never change."""
-
-INSTALL = (
-    "to mount layers, install the extra and libfuse: pip install 'winlayers[fuse]', and on Debian or "
-    "Ubuntu apt install fuse3, on Fedora dnf install fuse3, on macOS macFUSE, on Windows WinFsp"
-)
 
 # How long the kernel may believe what it was told, in seconds. What never changes it may believe for good. A
 # scratch changes through the mount alone, so the kernel knows of all changes of a path that it asked for, and
