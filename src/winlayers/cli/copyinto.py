@@ -74,7 +74,6 @@ class TreeCopy:
         # What comes into a directory changes its times.
         for item in reversed(self._directories):
             self._finish(item)
-        self._tree.sync()
 
     def _add(self, item: Item) -> None:
         if not item.parts and not self._place:

@@ -402,6 +402,10 @@ class Driver:
         others = (other for other in self.layers() if other != resolved)
         return [other for other in others if resolved in self._named_chain(other)]
 
+    def mounts(self) -> list[MountedLayer]:
+        """What is mounted, by id of the layer; dead mounts that were not cleaned up are among it."""
+        return self._mounts.all()
+
     def usage(self, layer_id: str) -> Usage:
         """What a layer holds."""
         return self._backend.usage(self._known(layer_id))

@@ -75,6 +75,9 @@ def test_scratch_is_mounted_once_and_unmounted_by_the_last(
     assert path == tmp_path / "mounts" / "c"
     assert driver.get("c") == path
     assert backend.asked == [("c", False, False)]
+    assert [(one.layer_id, one.path, one.is_alive) for one in driver.mounts()] == [
+        ("c", path, True)
+    ]
     with pytest.raises(LayerMounted, match=f"held by process {os.getpid()}"):
         driver.remove("c")
     driver.put("c")
