@@ -157,11 +157,11 @@ class DifferenceReader:
         gone: list[Node] = []
         children: list[_Pair] = []
         for old, new in self._comparison.pairs(before, after):
-            if new is not None:
-                if not (new.is_directory and fold(new.path) == _RECYCLE_BIN):
-                    children.append((old, new))
-            elif old is not None:
+            if new is None:
+                assert old is not None
                 gone.append(old)
+            elif not (new.is_directory and fold(new.path) == _RECYCLE_BIN):
+                children.append((old, new))
         gone.sort(key=lambda node: encode_name(node.name))
         children.sort(key=lambda pair: encode_name(pair[1].name))
         return gone, children

@@ -210,6 +210,10 @@ def test_utility_vm_comes_where_something_in_it_differs() -> None:
     assert over(child, BASE) == ["UtilityVM/", "UtilityVM/Files/", "- UtilityVM/Files/vm"]
 
 
+def test_utility_vm_without_files_is_left_out() -> None:
+    assert over(a_layer(a_directory("UtilityVM")), a_layer(a_file("Files/a"))) == []
+
+
 def test_volume_that_went_is_told_by_no_layer() -> None:
     without = a_layer(a_directory("Files"), a_directory("UtilityVM"))
     with pytest.raises(Unsupported, match="UtilityVM/Files is gone"):
