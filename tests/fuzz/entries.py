@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterator
 
 from tests.fuzz.repair import repair_records, sign
-from tests.fuzz.sources import pack, unpack
+from tests.fuzz.sources import MAX_CHUNK, pack, unpack
 from winlayers.formats.tar import TarReader
 
 _TYPES = b"0512g6"
@@ -31,7 +31,7 @@ def entries_of(tar: bytes) -> bytes:
         records = b"\n".join(key + b"=" + value for key, value in header.pax.items())
         number = max(_TYPES.find(header.typeflag), 0)
         fields = (header.name, header.linkname, records, reader.read(1 << 12))
-        chunks.append((number, b"\0".join(fields)))
+        chunks.append((number, b"\0".join(fields)[:MAX_CHUNK]))
     return pack(chunks)
 
 

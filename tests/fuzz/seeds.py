@@ -6,11 +6,14 @@ import base64
 import io
 import json
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from tests.fuzz.mutation import MAX_SIZE
 from tests.fuzz.repair import repair_tar
+from tests.fuzz.sources import outcome
+from tests.support.breaches import BREACHES
 from tests.support.builders import (
     DESCRIPTOR,
     Layer,
@@ -27,6 +30,7 @@ from tests.support.builders import (
     raw_tar,
 )
 from tests.support.hives import a_delta, a_hive, a_key, a_path, dword, no_value, text
+from tests.unit.layer.test_check import CASES
 from winlayers.formats.backupstream import BackupWriter, PartHeader, PartId
 from winlayers.formats.ea import ExtendedAttribute, build_ea_list
 from winlayers.formats.reparse import build_reparse, link_to
@@ -72,6 +76,10 @@ def layer_tars() -> Iterator[bytes]:
     yield layer_tar(a_rich_layer())
     yield layer_tar(a_layer(a_file("Files/low", b"new"), a_whiteout("Files/lowdir")))
     yield from odd_layer_tars()
+    for layer in (*(layer for _, layer in BREACHES), *(case.layer for case in CASES)):
+        made = outcome(partial(layer_tar, layer))  # not every fault can be written
+        if isinstance(made, bytes) and len(made) <= MAX_SIZE:
+            yield made
     yield from base64_of("whole_layer", "layer")
     yield from base64_of("legacy_layer", "in")
     yield from base64_of("buildkit_convert", "out")

@@ -8,6 +8,8 @@ from typing import Any, BinaryIO
 
 from winlayers.errors import TooLarge, WinlayersError
 
+#: No chunk of an input is larger.
+MAX_CHUNK = 0xFFFF
 #: No more is taken of one body or file: what is larger is holes, or a bomb.
 ENOUGH = 1 << 20
 
