@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test vectors lint types format bench fuzz coverage clean
+.PHONY: demo test vectors e2e lint types format bench fuzz coverage clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -19,6 +19,11 @@ test: $(STAMP)
 
 vectors: $(STAMP)
 	$(BIN)/python -m pytest -n auto tests/vectors
+
+# Real programs on real mounts. Installs what is missing of tools/e2e-packages.txt where it may.
+e2e: $(STAMP)
+	$(BIN)/python tools/syspackages.py tools/e2e-packages.txt
+	$(BIN)/python -m pytest -m e2e tests/e2e
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check src tests benchmarks tools

@@ -95,7 +95,7 @@ def test_what_is_of_linux_is_refused(root: Path) -> None:
 
 
 def test_getfattr_and_setfattr(root: Path) -> None:
-    needs("getfattr", "setfattr")
+    needs("getfattr")
     name = "system.winlayers_sddl"
     told = run(["getfattr", "--absolute-names", "-n", name, "--only-values", root / "a.txt"])
     run(["setfattr", "-n", name, "-v", told, root / "dir"])

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
@@ -21,6 +22,8 @@ from winlayers.layer.names import fold
 from winlayers.layer.view import Content
 from winlayers.mounts.fuse._posixstat import PosixStat
 
+# How many closed files are remembered, for what libfuse has not noticed yet.
+_REMEMBERED = 1024
 _HIDDEN = re.compile(r"\.fuse_hidden[0-9a-f]{16}")
 
 
@@ -62,6 +65,7 @@ class HandleTable:
         self._handles: dict[int, FileHandle | FolderHandle] = {}
         self._next = 1
         self._hidden_count = 0
+        self._closed: deque[str] = deque(maxlen=_REMEMBERED)
 
     def add(self, handle: FileHandle | FolderHandle) -> int:
         """Keep a handle; its number, never 0."""
@@ -102,8 +106,9 @@ class HandleTable:
         """Forget a handle, and give it back."""
         with self._lock:
             handle = self._handles.pop(number, None)
-            if isinstance(handle, FileHandle) and handle.is_hidden:
-                self._hidden_count -= 1
+            if isinstance(handle, FileHandle):
+                self._hidden_count -= handle.is_hidden
+                self._closed.append(handle.path)
             return handle
 
     def remove_all(self) -> list[FileHandle]:
@@ -123,11 +128,15 @@ class HandleTable:
         return max(found, key=lambda one: one.writable, default=None)
 
     def is_hiding(self, path: str, new_path: str) -> bool:
-        """Whether a rename is libfuse giving an open file, which is unlinked, a made-up name."""
+        """Whether a rename is libfuse giving an open file, which is unlinked, a made-up name.
+
+        To libfuse a file is open until a moment after it was closed here.
+        """
         if not _HIDDEN.fullmatch(new_path.rpartition("/")[2]):
             return False
         with self._lock:
-            return any(one.path == path and not one.is_hidden for one in self._files())
+            is_open = any(one.path == path and not one.is_hidden for one in self._files())
+            return is_open or path in self._closed
 
     def hide(self, path: str, hidden_path: str) -> None:
         """Have the open files at a path, whose name is gone, be known by the made-up one."""

@@ -70,8 +70,18 @@ def test_open_file_is_hidden_and_found(table: HandleTable, tree: Tree) -> None:
     for number in numbers:
         table.remove(number)
     assert table.hidden(HIDDEN) is None
+    assert not table.is_hiding("/a.txt", HIDDEN)
     for handle in (reading, writing):
         handle.content.close()
+
+
+def test_file_that_was_just_closed_may_be_open_to_libfuse(table: HandleTable, tree: Tree) -> None:
+    handle = opened(tree, "/a.txt")
+    table.remove(table.add(handle))
+    handle.content.close()
+    assert table.is_hiding("/a.txt", HIDDEN)
+    assert not table.is_hiding("/a.txt", "/other")
+    assert not table.is_hiding("/b.txt", HIDDEN)
 
 
 def test_made_up_name_is_no_other_name(table: HandleTable, tree: Tree) -> None:

@@ -129,6 +129,14 @@ def test_unlinking_an_open_file_that_is_read_only_is_refused(operations: Operati
     operations.release(None, number)
 
 
+def test_file_that_is_unlinked_while_it_is_closed_leaves_no_name(operations: Operations) -> None:
+    operations.release(None, operations.open("/dir/b.txt", os.O_RDONLY))
+    operations.rename("/dir/b.txt", f"/dir{HIDDEN}")  # libfuse has not noticed yet
+    operations.rmdir("/dir")
+    with pytest.raises(PathNotFound):
+        operations.unlink(f"/dir{HIDDEN}")
+
+
 def test_name_like_libfuse_makes_up_is_a_name_where_nothing_is_open(
     operations: Operations,
 ) -> None:
