@@ -156,9 +156,10 @@ class ScratchState:
         items, pending = [], [self.root]
         while pending:
             item = pending.pop()
-            children = item.children and dict(item.children)
+            children = None if item.children is None else dict(item.children)
             kept = item.entry, item.number, item.names, item.is_linked
-            items.append((item, kept, item.streams and dict(item.streams), children))
+            streams = None if item.streams is None else dict(item.streams)
+            items.append((item, kept, streams, children))
             pending.extend(child for _, child in (children or {}).values())
 
         def restore() -> None:
@@ -411,8 +412,8 @@ class MemoryScratch:
         return self._node(item, node.path)
 
     def open_content(self, node: Node, stream: str = "", *, writable: bool = False) -> Content:
-        item = self._owned(node) if writable else self._state.at(node.path)
         found = self._stream(node, stream)
+        item = self._owned(node) if writable else self._state.at(node.path)
         return _MemoryContent(self, self._state, item, found, node.path, writable=writable)
 
     def create_stream(self, node: Node, stream: str) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
@@ -30,7 +30,7 @@ from winlayers.backends.portable._scratch_contents import (
     StreamContent,
 )
 from winlayers.backends.portable._scratch_data import DataFiles, copy_extents
-from winlayers.backends.portable._scratch_nodes import NodeStore, StoredPart, make_database
+from winlayers.backends.portable._scratch_nodes import ROOT, NodeStore, StoredPart, make_database
 from winlayers.backends.portable._space import full_disk_told
 from winlayers.backends.portable._tree import SealedTable
 from winlayers.base.atomic import sync_directory, sync_file
@@ -155,10 +155,12 @@ class PortableScratch(MergedView):
         self._folder = folder
         self._lock = FileLock(folder / LOCK)
         self._read_only = read_only
-        if not read_only:
-            _acquire(self._lock, layer_id)
-        try:
-            store = NodeStore(folder / DATABASE, layer_id, read_only=read_only)
+        self._is_closed = False
+        with full_disk_told(folder), ExitStack() as undo:
+            if not read_only:
+                _acquire(self._lock, layer_id)
+                undo.callback(self._lock.release)
+            store = undo.enter_context(NodeStore(folder / DATABASE, layer_id, read_only=read_only))
             # By row of the scratch, and by (layer, row) of a layer below.
             self._own_open: dict[int, OpenNode] = {}
             self._lower_open: dict[tuple[int, int], OpenNode] = {}
@@ -168,21 +170,15 @@ class PortableScratch(MergedView):
             # What an operation must undo if it fails, and what it leaves to be removed if not.
             self._rebound: list[tuple[tuple[int, int], OpenNode]] = []
             self._gone: list[int] = []
+            # Whether something failed half way, so that there may be files to be removed.
+            self._is_torn = False
             data = DataFiles(folder / DATA)
             if not read_only:
                 _recover(store, data)
-            size, count = store.held()
-            self._shared = Shared(
-                store,
-                data,
-                self,
-                Quota(int(store.facts.get("quota", "0")), size + count * NAME_COST),
-                clock_ns,
-                RLock(),
-            )
-        except BaseException:
-            self._lock.release()
-            raise
+            size, names = store.held()
+            quota = Quota(int(store.facts.get("quota", "0")), size + names * NAME_COST)
+            self._shared = Shared(store, data, self, quota, clock_ns, RLock())
+            undo.pop_all()
 
     # -- looking -----------------------------------------------------------------------------------
 
@@ -266,7 +262,7 @@ class PortableScratch(MergedView):
 
     def link(self, node: Node, directory: Node, name: str) -> Node:
         with self._change():
-            if node.is_directory:
+            if node.kind is EntryKind.DIRECTORY:
                 raise InvalidArgument(f"{node.path!r} is a directory, and has one name only")
             self._check_free(directory, name)
             self._shared.quota.take(NAME_COST)
@@ -278,6 +274,7 @@ class PortableScratch(MergedView):
     def rename(self, node: Node, directory: Node, name: str) -> Node:
         with self._change():
             folded = fold(name)
+            _check_directory(directory)
             old_directory = self._directory_of(node)
             is_same = old_directory.stack == directory.stack and node.folded == folded
             if not is_same:
@@ -314,21 +311,23 @@ class PortableScratch(MergedView):
                 self._store.set_security(row, metadata.security)
             if metadata.ea is not None or metadata.reparse is not None:
                 self._store.set_details(row, ea=metadata.ea, reparse=metadata.reparse)
+            if metadata.attributes is not None or metadata.reparse is not None:
+                self._store.follow_kind(row)
             changed = self._tables[0].node(row)
             changed.name, changed.folded, changed.path = node.name, node.folded, node.path
             return changed
 
     def open_content(self, node: Node, stream: str = "", *, writable: bool = False) -> Content:
-        folded = fold(stream)
         with self._shared.lock:
-            if writable:
-                with self._change():
-                    self._own(node)
-            opened = self._opened(node)
-            found = opened.streams.get(folded)
-            if found is None:
-                part = self._stored_part(node, opened, folded, stream)
-                found = opened.streams[folded] = OpenStream(self._shared, opened, part)
+            try:
+                with self._change() if writable else nullcontext():
+                    if writable:
+                        self._own(node)
+                    opened = self._opened(node)
+                    found = self._opened_stream(opened, node, stream)
+            except BaseException:
+                self._drop_unused()
+                raise
             opened.handles += 1
             found.handles += 1
             return StreamContent(self._shared, opened, found, self._let_go, writable=writable)
@@ -362,13 +361,12 @@ class PortableScratch(MergedView):
             return self._store.name_count(node.row)
 
     def sync(self) -> None:
-        with self._shared.lock:
-            self._flush()
+        with self._shared.lock, full_disk_told(self._folder):
             if self._read_only:
                 return
-            self._shared.data.sync(self._shared.unsynced)
-            self._shared.unsynced.clear()
-            self._store.sync()
+            self._flush()
+            self._bring_data()
+            self._shared.settle()
 
     def freeze(self) -> None:
         """Show from now on what is there now, whatever another process goes on to change.
@@ -380,7 +378,7 @@ class PortableScratch(MergedView):
     @property
     def own_count(self) -> int:
         """How many files and directories it has nodes of its own for."""
-        return self._store.held()[1]
+        return self._store.node_count()
 
     @property
     def created_ns(self) -> int:
@@ -396,13 +394,25 @@ class PortableScratch(MergedView):
         return self._shared.quota.held
 
     def close(self) -> None:
-        with self._shared.lock:
-            if not self._read_only:
-                self._flush()
-                with self._store.transaction():
-                    self._store.set_fact("clean", "1")
-            super().close()
-        self._lock.release()
+        with self._shared.lock, full_disk_told(self._folder):
+            if self._is_closed:
+                return
+            self._is_closed = True
+            try:
+                if not self._read_only:
+                    self._finish()
+            finally:
+                super().close()
+                self._lock.release()
+
+    def _finish(self) -> None:
+        """Leave nothing for the next one to recover."""
+        self._flush()
+        self._bring_data()
+        self._shared.settle()
+        if not self._is_torn:
+            with self._store.transaction():
+                self._store.set_fact("clean", "1")
 
     # -- the layers below, for open contents ---------------------------------------------------------
 
@@ -440,17 +450,22 @@ class PortableScratch(MergedView):
                 with self._store.transaction():
                     yield
             except BaseException:
+                self._is_torn = True
                 self._shared.quota.held = held
+                for stream in self._shared.flushed:
+                    stream.is_dirty = True
                 for key, opened in self._rebound:
                     self._own_open.pop(opened.row, None)
                     self._lower_open[key] = opened
                     opened.row = -1
                 raise
             else:
-                self._shared.data.remove(self._gone)
+                if self._shared.data.leave(self._gone):
+                    self._shared.settle()
             finally:
                 self._rebound.clear()
                 self._gone.clear()
+                self._shared.flushed.clear()
 
     def _own(self, node: Node) -> int:
         """The number of a node in the scratch, which it gets now if it has none."""
@@ -465,10 +480,11 @@ class PortableScratch(MergedView):
         entry = MergedView.entry(self, resolved)
         if entry.kind is not EntryKind.DIRECTORY:
             entry.kind = EntryKind.FILE
-        self._shared.quota.take(NAME_COST)
+        parts = MergedView.parts(self, resolved)
+        self._shared.quota.take(NAME_COST * (1 + sum(1 for part in parts if part.name)))
         row = self._store.add_node(entry, flags=resolved.flags, lowers=node.stack)
         layer = self.layer_ids.index(resolved.layer_id)
-        for part in MergedView.parts(self, resolved):
+        for part in parts:
             self._store.set_part(
                 row,
                 StoredPart(
@@ -510,6 +526,27 @@ class PortableScratch(MergedView):
             return fresh.row
         return None
 
+    def _opened_stream(self, opened: OpenNode, node: Node, stream: str) -> OpenStream:
+        """What is shared by all that have one stream of a node open."""
+        folded = fold(stream)
+        found = opened.streams.get(folded)
+        if found is None:
+            part = self._stored_part(node, opened, folded, stream)
+            found = opened.streams[folded] = OpenStream(self._shared, opened, part)
+        return found
+
+    def _drop_unused(self) -> None:
+        """Forget of what is open that which nobody came to have open."""
+        for opened in (*self._own_open.values(), *self._lower_open.values()):
+            for folded, stream in list(opened.streams.items()):
+                if not stream.handles:
+                    stream.close()
+                    del opened.streams[folded]
+        for row in [row for row, opened in self._own_open.items() if not opened.handles]:
+            del self._own_open[row]
+        for key in [key for key, opened in self._lower_open.items() if not opened.handles]:
+            del self._lower_open[key]
+
     def _stored_part(self, node: Node, opened: OpenNode, folded: str, stream: str) -> StoredPart:
         if opened.row >= 0:
             for part in self._store.stored_parts(opened.row):
@@ -540,7 +577,8 @@ class PortableScratch(MergedView):
                 self._lower_open.pop(self._key(opened.node), None)
                 return
             self._own_open.pop(opened.row, None)
-            if not self._read_only and not self._store.name_count(opened.row):
+            is_gone = opened.row != ROOT and not self._store.name_count(opened.row)
+            if is_gone and not self._read_only:
                 with self._change():
                     self._forget(opened.row)
 
@@ -568,13 +606,17 @@ class PortableScratch(MergedView):
         self._store.remove_node(row)
 
     def _give_back(self, parts: Sequence[StoredPart]) -> None:
-        """Have files of data removed when the operation is committed."""
+        """Count what parts held no more, and have files of data removed when that is committed."""
         for part in parts:
+            if part.folded:
+                self._shared.quota.take(-NAME_COST)
             if part.data is not None:
                 self._shared.quota.take(-part.size)
                 self._gone.append(part.data)
 
     def _directory_of(self, node: Node) -> Node:
+        if not node.path:
+            raise InvalidArgument("the root has no name that could change")
         directory = self.lookup(node.path.rpartition("/")[0])
         if directory is None:
             raise PathNotFound(f"the directory of {node.path!r} is gone")
@@ -585,8 +627,7 @@ class PortableScratch(MergedView):
         return (fold(directory.path) + "/").startswith(fold(node.path) + "/")
 
     def _check_free(self, directory: Node, name: str) -> None:
-        if not directory.is_directory:
-            raise InvalidArgument(f"{directory.path!r} is no directory")
+        _check_directory(directory)
         if self._child(directory, fold(name)) is not None:
             raise AlreadyExists(f"{_join(directory.path, name)!r} exists already")
 
@@ -595,6 +636,13 @@ class PortableScratch(MergedView):
         node = self._tables[0].node(row)
         node.name, node.folded, node.path = name, fold(name), _join(directory.path, name)
         return node
+
+    def _bring_data(self) -> None:
+        """Bring all files of data to the disk that were written."""
+        # What is written meanwhile is there to be brought the next time.
+        numbers = list(self._shared.unsynced)
+        self._shared.unsynced.difference_update(numbers)
+        self._shared.data.sync(numbers)
 
     def _flush(self) -> None:
         for opened in self._own_open.values():
@@ -672,10 +720,12 @@ def _acquire(lock: FileLock, layer_id: str) -> None:
 
 def _recover(store: NodeStore, data: DataFiles) -> None:
     """Make a scratch whose process died fit together again: the files of data tell what was written."""
+    if store.facts.get("clean") == "1":
+        # On the disk before anything else is, or a loss of power would pass for a good end.
+        store.set_fact("clean", "0")
+        store.sync()
+        return
     with store.transaction():
-        if store.facts.get("clean") == "1":
-            store.set_fact("clean", "0")
-            return
         for row in store.nameless():
             store.remove_node(row)
         kept = set()
@@ -683,6 +733,7 @@ def _recover(store: NodeStore, data: DataFiles) -> None:
             assert part.data is not None
             kept.add(part.data)
             _mend(store, data, row, part, was_open=was_open)
+    store.sync()
     data.remove(set(data.numbers()) - kept)
 
 
@@ -697,6 +748,11 @@ def _mend(store: NodeStore, data: DataFiles, row: int, part: StoredPart, *, was_
         store.mark_written(row, ns_to_filetime(data.write_time_ns(part.data)))
     if was_open or size != part.size:
         store.set_part(row, replace(part, size=size))
+
+
+def _check_directory(node: Node) -> None:
+    if not node.is_directory:
+        raise InvalidArgument(f"{node.path!r} is no directory")
 
 
 def _join(directory: str, name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Protocol
@@ -17,7 +18,7 @@ from winlayers.backends.portable._scratch_data import DataFiles
 from winlayers.backends.portable._scratch_nodes import NodeStore, StoredPart
 from winlayers.backends.portable._space import full_disk_told
 from winlayers.base.fileobj import read_at, write_all_at
-from winlayers.errors import IllegalState, NoSpace
+from winlayers.errors import IllegalState, NoSpace, PathNotFound
 from winlayers.formats.filetime import ns_to_filetime
 from winlayers.layer.entry import FILE_ATTRIBUTE_ARCHIVE
 from winlayers.layer.view import Node
@@ -77,6 +78,7 @@ class Shared:
     Attributes:
         lock: held while anything but bytes is looked at or changed.
         unsynced: numbers of the files of data that were written since they were last on the disk.
+        flushed: streams that the operation at work has told the database of.
     """
 
     store: NodeStore
@@ -86,6 +88,16 @@ class Shared:
     clock_ns: Callable[[], int]
     lock: RLock
     unsynced: set[int] = field(default_factory=set)
+    flushed: list[OpenStream] = field(default_factory=list)
+
+    def full_disk_told(self) -> AbstractContextManager[None]:
+        """See ``_space.full_disk_told``."""
+        return full_disk_told(self.store.path.parent, "--root")
+
+    def settle(self) -> None:
+        """Bring all that was done to the disk; what nothing leads to any more may go then."""
+        self.store.sync()
+        self.data.remove_left()
 
 
 class OpenNode:
@@ -138,7 +150,11 @@ class OpenStream:
         self.is_dirty = False
         self.handles = 0
         if part.data is not None:
-            self._descriptor = shared.data.open(part.data, writable=not shared.store.is_read_only)
+            try:
+                writable = not shared.store.is_read_only
+                self._descriptor = shared.data.open(part.data, writable=writable)
+            except FileNotFoundError as error:
+                raise PathNotFound(f"{owner.node.path!r} was removed meanwhile") from error
         elif part.layer is not None:
             self._lower = shared.lowers.open_lower(part)
 
@@ -152,37 +168,44 @@ class OpenStream:
 
     def write_at(self, offset: int, data: bytes | memoryview) -> None:
         shared = self._shared
-        with shared.lock:
-            self._make_own(self.size)
+        with shared.lock, shared.full_disk_told():
+            number = self._make_own(self.size)
             end = offset + len(data)
             if end > self.size:
                 shared.quota.take(end - self.size)
                 self.size = end
             self._touch()
         try:
-            with full_disk_told(shared.store.path.parent, "--root"):
+            with shared.full_disk_told():
                 write_all_at(self._descriptor, offset, data)
         except BaseException:
             self._take_actual_size()
             raise
+        finally:
+            # Somebody else may have brought the file to the disk between the two.
+            shared.unsynced.add(number)
 
     def truncate(self, size: int) -> None:
         shared = self._shared
-        with shared.lock, full_disk_told(shared.store.path.parent, "--root"):
+        with shared.lock, shared.full_disk_told():
             # What is cut off need not be copied up first.
             if self._part.data is None and size == 0 and not self.size:
                 self._touch_empty()
                 return
             self._make_own(min(size, self.size))
             shared.quota.take(size - self.size)
-            os.ftruncate(self._descriptor, size)
             self.size = size
             self._touch()
+            try:
+                os.ftruncate(self._descriptor, size)
+            except BaseException:
+                self._take_actual_size()
+                raise
 
     def flush(self) -> None:
         """Have the database know size and times."""
         shared = self._shared
-        with shared.lock:
+        with shared.lock, shared.full_disk_told():
             if not self.is_dirty or self._owner.row < 0:
                 return
             with shared.store.transaction():
@@ -190,15 +213,17 @@ class OpenStream:
                 shared.store.set_part(self._owner.row, self._part)
                 shared.store.mark_written(self._owner.row, self._owner.write_filetime)
             self.is_dirty = False
+            if shared.store.in_transaction:
+                shared.flushed.append(self)
 
     def sync(self) -> None:
         """Bring the bytes to the disk."""
+        shared = self._shared
         self.flush()
-        if self._descriptor >= 0:
-            os.fsync(self._descriptor)
-            self._shared.data.sync_folder()
-            assert self._part.data is not None
-            self._shared.unsynced.discard(self._part.data)
+        if (number := self._part.data) is not None and not shared.store.is_read_only:
+            shared.unsynced.discard(number)
+            with shared.full_disk_told():
+                shared.data.sync_open(number, self._descriptor)
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -207,8 +232,8 @@ class OpenStream:
 
     # -- inside; the lock is held ----------------------------------------------------------------
 
-    def _make_own(self, kept: int) -> None:
-        """Have a file of data, which begins with ``kept`` bytes of what the stream has now."""
+    def _make_own(self, kept: int) -> int:
+        """Have a file of data, which begins with ``kept`` bytes of what the stream has now; its number."""
         shared = self._shared
         if self._owner.row < 0:
             raise IllegalState("the content was not opened for writing")
@@ -216,28 +241,35 @@ class OpenStream:
             if not self.is_dirty:
                 with shared.store.transaction():
                     shared.store.mark_open(self._owner.row, self._part.folded)
-                shared.unsynced.add(self._part.data)
-            return
+            return self._part.data
         shared.quota.take(kept)
-        number, descriptor = shared.data.create()
         try:
-            with full_disk_told(shared.store.path.parent, "--root"):
-                if kept and self._part.layer is not None:
-                    shared.lowers.copy_lower(self._part, descriptor)
-                    os.ftruncate(descriptor, kept)
-                    # On the disk before the old content is given up, as the name may be there already.
-                    os.fsync(descriptor)
-            part = replace(self._part, size=kept, data=number, layer=None, row=None)
-            with shared.store.transaction():
-                shared.store.set_part(self._owner.row, part, is_open=True)
+            number, descriptor = shared.data.create()
+            try:
+                self._fill(number, descriptor, kept)
+            except BaseException:
+                os.close(descriptor)
+                shared.data.remove([number])
+                raise
         except BaseException:
-            os.close(descriptor)
-            shared.data.remove([number])
             shared.quota.take(-kept)
             raise
-        self._part, self._descriptor, self._lower = part, descriptor, None
+        self._descriptor, self._lower = descriptor, None
         self.size = kept
-        shared.unsynced.add(number)
+        return number
+
+    def _fill(self, number: int, descriptor: int, kept: int) -> None:
+        """Make a new file of data the one of this stream."""
+        shared = self._shared
+        if kept and self._part.layer is not None:
+            shared.lowers.copy_lower(self._part, descriptor)
+            os.ftruncate(descriptor, kept)
+            # On the disk before the old content is given up, as the name may be there already.
+            shared.data.sync_open(number, descriptor)
+        part = replace(self._part, size=kept, data=number, layer=None, row=None)
+        with shared.store.transaction():
+            shared.store.set_part(self._owner.row, part, is_open=True)
+        self._part = part
 
     def _touch(self) -> None:
         self.is_dirty = True
@@ -306,7 +338,9 @@ class StreamContent:
 
     def sync(self) -> None:
         self._stream.sync()
-        self._shared.store.sync()
+        if not self._shared.store.is_read_only:
+            with self._shared.lock, self._shared.full_disk_told():
+                self._shared.settle()
 
     def close(self) -> None:
         if self._is_open:

@@ -3,6 +3,8 @@
     scratch/data/<number>   one part of one node: the whole of its bytes
 
 A number is used once. A file that no part names is left over, and removed when the scratch is opened.
+One that was on the disk is removed only when it is on the disk that no part names it any more: until then
+a loss of power may bring back the part.
 Contents that begin as those of a layer are copied by the kernel where it can: ``copy_file_range`` shares
 blocks on file systems that have them to share. This module refuses to know nodes.
 """
@@ -23,6 +25,10 @@ _REFUSALS = frozenset(
 )
 
 _BLOCK_SIZE = 1 << 20
+_SYNC_THREADS = 8
+# What may be left for a while, to have one flush do for many.
+_MOST_LEFT = 256
+_MOST_LEFT_BYTES = 1 << 20
 _FLAGS = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -37,6 +43,9 @@ class DataFiles:
         self._folder = folder
         self._next = max(self.numbers(), default=0) + 1
         self._is_folder_synced = True
+        # Those that were never brought to the disk, and those that nothing leads to any more, with sizes.
+        self._fresh: set[int] = set()
+        self._left: dict[int, int] = {}
 
     def numbers(self) -> list[int]:
         """The numbers of the files that are there."""
@@ -48,6 +57,7 @@ class DataFiles:
         self._next += 1
         descriptor = os.open(self._path(number), _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
         self._is_folder_synced = False
+        self._fresh.add(number)
         return number, descriptor
 
     def open(self, number: int, *, writable: bool = True) -> int:
@@ -71,19 +81,56 @@ class DataFiles:
         """Remove files, those that are there."""
         for number in numbers:
             self._path(number).unlink(missing_ok=True)
+            self._fresh.discard(number)
 
-    def sync(self, numbers: Iterable[int]) -> None:
-        """Bring files, and that they are there, to the disk."""
+    def leave(self, numbers: Iterable[int]) -> bool:
+        """Give up files that no part names any more.
+
+        Returns:
+            Whether there are so many left that it should be brought to the disk that no part names them;
+            ``remove_left`` removes them then.
+        """
         for number in numbers:
-            try:
-                descriptor = self.open(number)
-            except FileNotFoundError:
-                continue  # removed since
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            if number in self._fresh:
+                self.remove([number])
+            else:
+                self._left[number] = self.size(number) or 0
+        return len(self._left) > _MOST_LEFT or sum(self._left.values()) > _MOST_LEFT_BYTES
+
+    def remove_left(self) -> None:
+        """Remove what was left."""
+        self.remove(self._left)
+        self._left.clear()
+
+    def sync_open(self, number: int, descriptor: int) -> None:
+        """Bring an open file, and that it is there, to the disk."""
+        os.fsync(descriptor)
+        self._fresh.discard(number)
         self.sync_folder()
+
+    def sync(self, numbers: Sequence[int]) -> None:
+        """Bring files, and that they are there, to the disk."""
+        if len(numbers) > 1:
+            # Only here: a scratch that writes one file does not want what this brings along.
+            from concurrent.futures import ThreadPoolExecutor
+
+            # Disks bring many files to rest in the time of one.
+            with ThreadPoolExecutor(_SYNC_THREADS) as pool:
+                list(pool.map(self._sync_closed, numbers))
+        elif numbers:
+            self._sync_closed(numbers[0])
+        self.sync_folder()
+
+    def _sync_closed(self, number: int) -> None:
+        try:
+            descriptor = self.open(number)
+        except FileNotFoundError:
+            return  # removed since
+        try:
+            os.fsync(descriptor)
+            self._fresh.discard(number)
+        finally:
+            os.close(descriptor)
 
     def sync_folder(self) -> None:
         """Bring to the disk which files there are."""

@@ -11,8 +11,8 @@
     descriptors, details                as in an index
 
 Names lead to nodes, so a directory is renamed by one row, whatever is in it, and a file may have several
-names. The journal is SQLite's write-ahead log: each transaction is whole or absent after a crash; which are
-on the disk, ``sync`` decides. This module knows neither files of data nor the layers below.
+names. The journal is SQLite's write-ahead log (``scratch.db-wal``): each transaction is whole or absent after
+a crash; which are on the disk, ``sync`` decides. This module knows neither files of data nor the layers below.
 """
 
 from __future__ import annotations
@@ -25,8 +25,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from winlayers.backends.portable._index import from_signed, sql_text, text_factory, to_signed
-from winlayers.errors import StoreCorrupt
-from winlayers.layer.entry import FILE_ATTRIBUTE_ARCHIVE, Entry, EntryKind
+from winlayers.base.atomic import sync_directory, sync_file
+from winlayers.errors import PathNotFound, StoreCorrupt
+from winlayers.layer.entry import (
+    FILE_ATTRIBUTE_ARCHIVE,
+    FILE_ATTRIBUTE_DIRECTORY,
+    FILE_ATTRIBUTE_REPARSE_POINT,
+    Entry,
+    EntryKind,
+)
 from winlayers.layer.view import NODE_EA, NODE_REPARSE, NODE_STREAMS, Node
 
 SCHEMA_VERSION = 1
@@ -143,6 +150,8 @@ class NodeStore:
                 f"{SCHEMA_VERSION}"
             )
         self._descriptors: dict[bytes, int] = {}
+        # Whether it is on the disk that there is a log.
+        self._is_log_known = False
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -153,11 +162,13 @@ class NodeStore:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            # A full disk may have SQLite roll back by itself.
+            if self.in_transaction:
+                self._db.execute("ROLLBACK")
             self._descriptors.clear()
             raise
-        self._db.execute("COMMIT")
 
     def freeze(self) -> None:
         """Read from now on as of now; only for who does not write."""
@@ -165,13 +176,15 @@ class NodeStore:
         self._db.execute("SELECT 1 FROM facts").fetchone()
 
     def sync(self) -> None:
-        """Bring all transactions to the disk: the next one is written through, and so all before it."""
-        self._db.execute("PRAGMA synchronous=FULL")
-        try:
-            with self.transaction():
-                self.set_fact("synced", str(int(self.facts.get("synced", "0")) + 1))
-        finally:
-            self._db.execute("PRAGMA synchronous=NORMAL")
+        """Bring all transactions to the disk; this takes no room there.
+
+        What is not in the log any more, SQLite has brought to the disk itself.
+        """
+        with open(f"{self.path}-wal", "rb+") as log:
+            sync_file(log.fileno())
+        if not self._is_log_known:
+            sync_directory(self.path.parent)
+            self._is_log_known = True
 
     @property
     def in_transaction(self) -> bool:
@@ -211,16 +224,19 @@ class NodeStore:
             (row,),
         ).fetchone()
         if found is None:
-            raise StoreCorrupt(f"the scratch {self.path} has no node {row}")
+            raise PathNotFound(f"the scratch {self.path} has no node {row} any more")
         return self._node(found)
 
     def entry(self, node: Node) -> Entry:
-        security, ea, reparse = self._db.execute(
+        found = self._db.execute(
             "SELECT s.bytes, d.ea, d.reparse FROM nodes n"
             " LEFT JOIN descriptors s ON s.id = n.security"
             " LEFT JOIN details d ON d.node = n.id WHERE n.id = ?",
             (node.row,),
         ).fetchone()
+        if found is None:
+            raise PathNotFound(f"{node.path!r} was removed meanwhile")
+        security, ea, reparse = found
         return Entry(
             node.path,
             node.kind,
@@ -291,10 +307,18 @@ class NodeStore:
         )
 
     def held(self) -> tuple[int, int]:
-        """Bytes in files of data, and how many nodes there are besides the root."""
-        size = self._db.execute("SELECT coalesce(sum(size), 0) FROM parts WHERE data IS NOT NULL")
-        count = self._db.execute("SELECT count(*) - 1 FROM nodes")
-        return size.fetchone()[0], count.fetchone()[0]
+        """Bytes in files of data, and how many names there are of files, directories and streams."""
+        size, names = self._db.execute(
+            "SELECT (SELECT coalesce(sum(size), 0) FROM parts WHERE data IS NOT NULL),"
+            " (SELECT count(*) FROM names WHERE node IS NOT NULL)"
+            " + (SELECT count(*) FROM parts WHERE folded != '')"
+        ).fetchone()
+        return size, names
+
+    def node_count(self) -> int:
+        """How many files and directories there are besides the root."""
+        found: int = self._db.execute("SELECT count(*) - 1 FROM nodes").fetchone()[0]
+        return found
 
     # -- changing; each within a transaction of the caller's ------------------------------------------
 
@@ -337,6 +361,19 @@ class NodeStore:
         names = ", ".join(f"{name} = ?" for name in columns)
         values = [to_signed(value) for value in columns.values()]
         self._db.execute(f"UPDATE nodes SET {names} WHERE id = ?", (*values, row))  # noqa: S608
+
+    def follow_kind(self, row: int) -> None:
+        """Have the attributes tell what a node is: whether a directory, and whether a reparse point."""
+        self._db.execute(
+            "UPDATE nodes SET attributes = (attributes & ~?)"
+            " | CASE WHEN kind = ? THEN ? ELSE 0 END | CASE WHEN flags & ? THEN ? ELSE 0 END"
+            " WHERE id = ?",
+            (
+                FILE_ATTRIBUTE_DIRECTORY | FILE_ATTRIBUTE_REPARSE_POINT,
+                int(EntryKind.DIRECTORY), FILE_ATTRIBUTE_DIRECTORY,
+                NODE_REPARSE, FILE_ATTRIBUTE_REPARSE_POINT, row,
+            ),
+        )  # fmt: skip
 
     def set_flag(self, row: int, flag: int) -> None:
         """Set one of the ``NODE_*`` bits."""

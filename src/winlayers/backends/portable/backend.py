@@ -121,6 +121,7 @@ class PortableBackend:
         from winlayers.backends.portable._scratch import SCRATCH, PortableScratch, make_scratch
 
         self._check_disk()
+        self._check_chain(chain)
         members = [member for member in chain if self._is_sealed(member)]
         now = ns_to_filetime(time.time_ns())
         root = Entry("", EntryKind.DIRECTORY, FILE_ATTRIBUTE_DIRECTORY, now, now, now, now)

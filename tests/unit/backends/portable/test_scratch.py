@@ -381,6 +381,7 @@ def test_stream_can_be_removed_when_it_is_closed_though_others_are_open(bench: B
         data.write_at(0, b"1")
     assert bench.read("Files/Windows/win.ini") == b"1fonts]"
     assert len(bench.scratch.parts(bench.at("Files/Windows/win.ini"))) == 1
+    bench.scratch.sync()
     assert bench.data_files() == 1
 
 
