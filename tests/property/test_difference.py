@@ -1,4 +1,4 @@
-"""The difference of a scratch, imported on its chain, shows what the scratch shows."""
+"""The difference of two views, put on the old one, shows what the new one shows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,17 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.builders import OTHER_DESCRIPTOR, Layer, an_import, layer_tar, tar_of
+from tests.support.builders import (
+    OTHER_DESCRIPTOR,
+    Layer,
+    a_table,
+    a_view,
+    an_import,
+    layer_tar,
+    tar_of,
+)
 from tests.support.strategies import layer_stacks
+from winlayers.backends.memory import HeldEntry, HeldPart
 from winlayers.backends.portable._scratch import PortableScratch
 from winlayers.backends.portable.backend import PortableBackend
 from winlayers.errors import InvalidName, Malformed, Unsupported, WinlayersError
@@ -28,6 +37,7 @@ from winlayers.layer.entry import FILE_ATTRIBUTE_DIRECTORY, Entry, EntryKind
 from winlayers.layer.findings import Finding
 from winlayers.layer.laws import Laws
 from winlayers.layer.losses import Form, losses_of
+from winlayers.layer.merge import MergedView
 from winlayers.layer.names import fold
 from winlayers.layer.tarheaders import Dialect
 from winlayers.layer.view import Metadata, Node, View, shown_attributes, walk
@@ -173,7 +183,7 @@ def check_links(entries: list[Entry], scratch: View, child: View) -> None:
 
 
 def check_laws(entries: list[Entry], old: View) -> None:
-    laws = Laws(is_base=False, find_below=old.lookup)
+    laws = Laws(is_base=not old.layer_ids, find_below=old.lookup)
     for entry in entries:
         laws.admit(entry)
     laws.finish()
@@ -240,3 +250,22 @@ def test_difference_makes_the_chain_show_what_the_scratch_shows(
                 assert after == shown(compared(scratch, scratch), scratch, told)
                 check_links(entries, scratch, child)
             check_original(old, scratch, entries)
+
+
+@settings(max_examples=80, derandomize=True, deadline=None)
+@given(layer_stacks(), st.integers(0, 4))
+def test_difference_of_layers_puts_them_together(layers: list[Layer], number: int) -> None:
+    below = layers[min(number, len(layers)) :]
+    old, new = a_view(*below), a_view(*layers)
+    reader = DifferenceReader(old, new)
+    held = []
+    for entry in reader:
+        contents = [(part, reader.open_part(part).read()) for part in reader.parts()]
+        parts = [HeldPart(part.name, part.size, content=content) for part, content in contents]
+        held.append(HeldEntry(entry, tuple(parts)))
+    entries = [one.entry for one in held]
+    check_laws(entries, old)
+    check_order(entries)
+    together = MergedView([a_table("together", held), *old.tables])
+    told = {one.path for one in entries if one.kind is not EntryKind.LINK}
+    assert shown(volumes(together), together, told) == shown(volumes(new), new, told)

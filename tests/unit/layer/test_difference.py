@@ -27,6 +27,7 @@ from tests.support.builders import (
 )
 from winlayers.backends.memory import HeldEntry, MemoryReader
 from winlayers.backends.portable._scratch import PortableScratch
+from winlayers.backends.portable._tree import SealedTable
 from winlayers.backends.portable.backend import PortableBackend
 from winlayers.errors import Unsupported
 from winlayers.layer.chain import Chain
@@ -418,6 +419,23 @@ def test_renamed_over_what_it_linked_to_is_not_its_own_link(tmp_path: Path) -> N
         new.delete(node_at(new, "Files/x/l"))
         move(new, "Files/d", "Files/x")
         assert told(old, new) == ["- Files/d"]
+
+
+def test_directories_of_the_chain_are_not_listed(
+    scratch: tuple[View, PortableScratch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = scratch
+    write(new, "Files/d/m", b"M")
+    link(new, "Files/d/a", "Files/d/new")
+    new.delete(node_at(new, "Files/d/z"))
+    monkeypatch.delattr(SealedTable, "children")
+    assert told(old, new) == [
+        "Files/d/",
+        "- Files/d/z",
+        "Files/d/a",
+        "Files/d/m",
+        "Files/d/new -> Files/d/a",
+    ]
 
 
 def test_same_difference_gives_the_same_tar(scratch: tuple[View, PortableScratch]) -> None:
