@@ -179,7 +179,9 @@ class Driver:
         else:
             old = self._backend_view((old_id, *self.chain(old_id)))
         with closing(old), closing(self._backend_view((resolved, *chain))) as new:
-            yield from changes(old, new)
+            # What was changed and changed back in a scratch is none, though it has another change time.
+            is_scratch = self._backend.usage(resolved).kind == "scratch"
+            yield from changes(old, new, compare_change_time=not is_scratch)
 
     def diff_size(self, layer_id: str, parent: str = "") -> int:
         """Bytes of the unnamed data of all files that a layer adds or modifies."""

@@ -22,6 +22,7 @@ from winlayers.errors import (
     UnknownOption,
 )
 from winlayers.layer.entry import Entry, EntryKind
+from winlayers.layer.view import Metadata
 
 TAR = layer_tar(a_layer(a_file("Files/a.txt", b"content")))
 
@@ -146,3 +147,15 @@ def test_what_was_written_becomes_a_layer(driver: Driver) -> None:
         with view.open(found) as file:
             assert file.read() == b"12345"
     driver.remove("c")  # nothing holds it any more
+
+
+def test_what_was_changed_and_changed_back_is_no_change(driver: Driver) -> None:
+    driver.create_read_write("c", "base")
+    with driver.scratch("c") as scratch:
+        node = scratch.lookup("Files/a.txt")
+        assert node is not None
+        before = scratch.entry(node)
+        node = scratch.set_metadata(node, Metadata(attributes=0x22, change_filetime=1))
+        assert [str(change) for change in driver.changes("c")] == ["C Files/a.txt"]
+        scratch.set_metadata(node, Metadata(attributes=before.attributes, change_filetime=2))
+    assert list(driver.changes("c")) == []
