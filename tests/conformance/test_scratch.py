@@ -645,6 +645,16 @@ def test_open_stream_is_not_deleted(bench: Bench) -> None:
     assert bench.scratch.held_size == 3 * KIB
 
 
+def test_stream_can_be_removed_when_it_is_closed_though_others_are_open(bench: Bench) -> None:
+    with closing(bench.scratch.open_content(bench.at(WIN_INI), writable=True)) as data:
+        bench.write(WIN_INI, b"!", stream="Zone.Identifier")
+        bench.scratch.delete_stream(bench.at(WIN_INI), "zone.identifier")
+        data.write_at(0, b"1")
+    assert bench.read(WIN_INI) == b"1fonts]"
+    assert len(bench.scratch.parts(bench.at(WIN_INI))) == 1
+    assert bench.scratch.held_size == 3 * KIB + 7
+
+
 # -- the quota ----------------------------------------------------------------------------------------
 
 
