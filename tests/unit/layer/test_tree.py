@@ -939,6 +939,22 @@ def test_raw_tree_changes_files_only(tmp_path: Path) -> None:
     bench.scratch.close()
 
 
+def test_what_is_remembered_is_bounded_and_changes_nothing(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("winlayers.layer.tree._REMEMBERED", 2)
+    monkeypatch.setattr("winlayers.layer.tree._REMEMBERED_DESCRIPTORS", 1)
+    for name, above in (("x", "Windows"), ("y", "Users"), ("z", "Windows")):
+        tree.set_security(above, OTHER_DESCRIPTOR if above == "Users" else DESCRIPTOR)
+        tree.mkdir(f"{above}/{name}")
+        write(tree, f"{above}/{name}/file", b"1")
+    paths = ("License.txt", "Windows", "Users", "Windows/x", "Users/y", "Windows/z")
+    assert [tree.stat(path).name for path in paths] == [path.rpartition("/")[2] for path in paths]
+    assert len(tree._stats) <= 2
+    assert len(tree._descriptors) == 1
+    assert tree.security("Windows/x") == tree.security("Windows/z") != tree.security("Users/y")
+
+
 def test_every_refusal_of_a_tree_is_an_error_of_ours() -> None:
     for leaf in (
         DirectoryNotEmpty, PathInUse, NotADirectory, IsADirectory, ReadOnlyView, ReadOnlyFile,
