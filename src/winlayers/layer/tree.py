@@ -23,81 +23,54 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import RLock
-from typing import cast
 
 from winlayers.errors import (
     AlreadyExists,
-    DirectoryNotEmpty,
     InvalidArgument,
     IsADirectory,
     NotADirectory,
-    NotFound,
-    PathInUse,
     PathNotFound,
-    ReadOnlyFile,
     ReadOnlyView,
     TooManyLinks,
 )
 from winlayers.formats.filetime import ns_to_filetime
 from winlayers.formats.reparse import (
-    TAG_MOUNT_POINT,
-    TAG_SYMLINK,
     MountPoint,
     SymbolicLink,
     parse_reparse,
-    tag_of,
 )
-from winlayers.formats.security import (
-    SecurityDescriptor,
-    build_descriptor,
-    inherit,
-    parse_descriptor,
-)
-from winlayers.formats.sids import ALIASES, SYSTEM
 from winlayers.layer import posixlinks
 from winlayers.layer.entry import (
-    FILE_ATTRIBUTE_ARCHIVE,
-    FILE_ATTRIBUTE_DIRECTORY,
-    FILE_ATTRIBUTE_READONLY,
     FILE_ATTRIBUTE_REPARSE_POINT,
     Entry,
     EntryKind,
-    Part,
 )
 from winlayers.layer.names import FILES, fold
-from winlayers.layer.resolving import resolve_path, volume_of
+from winlayers.layer.newentries import NewEntries
+from winlayers.layer.resolving import volume_of
 from winlayers.layer.streamnames import check_stream_name
 from winlayers.layer.treecontents import SealedContent, WatchedContent
+from winlayers.layer.treenodes import TreeNodes, key_of
 from winlayers.layer.treerules import (
     MAX_LINKS,
     check_changeable,
     check_ea,
     check_filetimes,
-    check_new_name,
     check_reparse_data,
     check_security,
     new_attributes,
-    split_path,
 )
 from winlayers.layer.treevalues import FileKind, Space, Stat, StreamInfo
 from winlayers.layer.view import (
     NODE_LINKED,
-    NODE_REPARSE,
     Content,
     Metadata,
     Node,
     Scratch,
     View,
-    shown_attributes,
 )
 
 __all__ = ["FileKind", "Space", "Stat", "StreamInfo", "Tree"]
-
-ADMINISTRATORS = ALIASES["BA"]
-_LINK_KINDS = {TAG_SYMLINK: FileKind.SYMLINK, TAG_MOUNT_POINT: FileKind.JUNCTION}
-# How many names the tree remembers what they are; about 400 bytes each.
-_REMEMBERED = 50_000
-_REMEMBERED_DESCRIPTORS = 1_000
 
 
 class Tree:
@@ -121,21 +94,11 @@ class Tree:
         read_only: bool = False,
     ) -> None:
         self._view = view
-        self._own = cast(Scratch, view) if hasattr(view, "set_metadata") else None
-        self._scratch = None if read_only else self._own
-        self._root = split_path(root)
-        # Characters before the path of a stat in that of its node.
-        self._root_size = len("/".join(self._root)) + 1 if root else 0
+        self._nodes = TreeNodes(view, root)
+        self._new = NewEntries()
+        self._scratch = None if read_only else self._nodes.scratch
         self._clock_ns = clock_ns
         self._lock = RLock()
-        self._numbers = {layer_id: number for number, layer_id in enumerate(view.layer_ids)}
-        # By folded path; who changes something takes out what it was about.
-        self._stats: dict[str, Stat] = {}
-        # Of nodes that came up from a layer below: their number there, by the one they have now.
-        self._kept_ids: dict[int, int] = {}
-        # How many have a node of the scratch open for writing: what it is like changes under our hands.
-        self._writers: dict[int, int] = {}
-        self._descriptors: dict[tuple[bytes, bool], bytes] = {}
         if self._scratch is not None and view.lookup(FILES) is None:
             entry = self._new_entry(view.root(), EntryKind.DIRECTORY)
             self._scratch.create(view.root(), FILES, entry)
@@ -153,14 +116,14 @@ class Tree:
         Raises:
             PathNotFound: nothing is.
         """
-        key = _key(path)
-        found = self._stats.get(key)
+        key = key_of(path)
+        found = self._nodes.remembered(key)
         if found is not None:
             return found
         with self._lock:
-            node = self._find(path)
-            stat = self._stat(node)
-            self._remember(key, node, stat)
+            node = self._nodes.find(path)
+            stat = self._nodes.stat(node)
+            self._nodes.remember(key, node, stat)
             return stat
 
     def scandir(self, path: str) -> list[Stat]:
@@ -170,16 +133,16 @@ class Tree:
             PathNotFound: nothing is at the path.
             NotADirectory: something else is.
         """
-        key = _key(path)
+        key = key_of(path)
         prefix = key + "/" if key else ""
         with self._lock:
-            directory = self._find(path)
-            if not self._has_children(directory):
+            directory = self._nodes.find(path)
+            if not self._nodes.has_children(directory):
                 raise NotADirectory(f"{path!r} is no directory")
             stats = []
             for node in self._view.list(directory):
-                stat = self._stat(node)
-                self._remember(prefix + node.folded, node, stat)
+                stat = self._nodes.stat(node)
+                self._nodes.remember(prefix + node.folded, node, stat)
                 stats.append(stat)
             return stats
 
@@ -205,7 +168,7 @@ class Tree:
             Malformed: its reparse data does not parse.
         """
         with self._lock:
-            node = self._find(path)
+            node = self._nodes.find(path)
             data = self._view.entry(self._view.resolve(node)).reparse
         link = parse_reparse(data) if data else None
         if not isinstance(link, (SymbolicLink, MountPoint)):
@@ -216,15 +179,15 @@ class Tree:
     def streams(self, path: str) -> list[StreamInfo]:
         """The alternate streams, in folded order."""
         with self._lock:
-            parts = self._view.parts(self._find(path))
+            parts = self._view.parts(self._nodes.find(path))
             named = [part for part in parts if part.name]
             return [StreamInfo(p.name, p.size) for p in sorted(named, key=lambda p: fold(p.name))]
 
     def statfs(self) -> Space:
         """How much the tree may hold and holds."""
-        if self._own is None:
+        if self._nodes.scratch is None:
             return Space(0, 0, 0)
-        held, total = self._own.held_size, self._own.quota
+        held, total = self._nodes.scratch.held_size, self._nodes.scratch.quota
         return Space(total, max(total - held, 0), held)
 
     # -- contents ----------------------------------------------------------------------------------
@@ -262,7 +225,7 @@ class Tree:
         with self._lock:
             if writable or create:
                 self._writable()
-            node = self._lookup(path)
+            node = self._nodes.lookup(path)
             if node is None:
                 if not create:
                     raise PathNotFound(f"{path!r} is not there")
@@ -298,7 +261,7 @@ class Tree:
         """What an open content of this tree is like now, whether or not it still has a name."""
         with self._lock:
             node = content.node()
-            return self._stat(node, is_open=True)
+            return self._nodes.stat(node, is_open=True)
 
     def remove_stream(self, path: str, stream: str) -> None:
         """Take an alternate stream away.
@@ -310,14 +273,14 @@ class Tree:
         """
         with self._lock:
             scratch = self._writable()
-            node = self._changeable(path)
-            if not stream or self._stream_of(node, stream) is None:
+            node = self._nodes.changeable(path)
+            if not stream or not self._nodes.has_stream(node, stream):
                 raise PathNotFound(f"{path!r} has no alternate stream {stream!r}")
-            self._check_not_read_only(path, node)
+            self._nodes.check_not_read_only(path, node)
             with scratch.together():
                 changed = scratch.set_metadata(node, Metadata(change_filetime=self._now()))
                 scratch.delete_stream(changed, stream)
-            self._changed(node, changed)
+            self._nodes.changed(node, changed)
 
     # -- making and removing names -----------------------------------------------------------------
 
@@ -332,7 +295,7 @@ class Tree:
             NoSpace: there is no room.
         """
         with self._lock:
-            return self._stat(self._make(path, EntryKind.DIRECTORY))
+            return self._nodes.stat(self._make(path, EntryKind.DIRECTORY))
 
     def link(self, target: str, path: str) -> Stat:
         """Give a file one more name.
@@ -347,19 +310,19 @@ class Tree:
         """
         with self._lock:
             scratch = self._writable()
-            node = self._changeable(target)
+            node = self._nodes.changeable(target)
             if node.kind is EntryKind.DIRECTORY:
                 raise IsADirectory(f"{target!r} is a directory, and has one name only")
             if scratch.link_count(node) >= MAX_LINKS:
                 raise TooManyLinks(f"{target!r} has {MAX_LINKS} names, as many as NTFS allows")
-            directory, name = self._new_place(path)
+            directory, name = self._nodes.new_place(path)
             with scratch.together():
                 directory = self._touch(directory)
                 own = scratch.set_metadata(node, Metadata(change_filetime=self._now()))
                 made = scratch.link(own, directory, name)
-            self._changed(node, own)
-            self._stats.clear()
-            return self._stat(made)
+            self._nodes.changed(node, own)
+            self._nodes.forget_all()
+            return self._nodes.stat(made)
 
     def symlink(self, target: str, path: str, *, is_directory: bool | None = None) -> Stat:
         """Make a symbolic link.
@@ -374,9 +337,9 @@ class Tree:
         data = posixlinks.symbolic_link(target)
         with self._lock:
             if is_directory is None:
-                is_directory = self._leads_to_directory(target, path)
+                is_directory = self._nodes.leads_to_directory(target, path)
             kind = EntryKind.DIRECTORY if is_directory else EntryKind.FILE
-            return self._stat(self._make(path, kind, reparse=data))
+            return self._nodes.stat(self._make(path, kind, reparse=data))
 
     def junction(self, target: str, path: str) -> Stat:
         """Make a junction.
@@ -389,7 +352,7 @@ class Tree:
         """
         data = posixlinks.junction(target)
         with self._lock:
-            return self._stat(self._make(path, EntryKind.DIRECTORY, reparse=data))
+            return self._nodes.stat(self._make(path, EntryKind.DIRECTORY, reparse=data))
 
     def unlink(self, path: str) -> None:
         """Take the name of a file or link away. What has it open goes on.
@@ -400,8 +363,9 @@ class Tree:
             ReadOnlyFile: the file is marked READONLY, or has a fixed place.
         """
         with self._lock:
-            node = self._named(path)
-            if self._has_children(node):
+            self._writable()
+            node = self._nodes.named(path)
+            if self._nodes.has_children(node):
                 raise IsADirectory(f"{path!r} is a directory")
             self._remove(path, node)
 
@@ -415,10 +379,11 @@ class Tree:
             ReadOnlyFile: it is marked READONLY, or has a fixed place.
         """
         with self._lock:
-            node = self._named(path)
-            if not self._has_children(node):
+            self._writable()
+            node = self._nodes.named(path)
+            if not self._nodes.has_children(node):
                 raise NotADirectory(f"{path!r} is no directory")
-            self._check_empty(path, node)
+            self._nodes.check_empty(path, node)
             self._remove(path, node)
 
     def rename(self, old: str, new: str, *, replace: bool = False) -> None:
@@ -438,9 +403,9 @@ class Tree:
         """
         with self._lock:
             scratch = self._writable()
-            node = self._named(old)
-            directory, name = self._new_place(new)
-            target = self._lookup(new)
+            node = self._nodes.named(old)
+            directory, name = self._nodes.new_place(new)
+            target = self._nodes.lookup(new)
             if target is not None and _is_same_name(node, target):
                 if node.name == name:
                     return
@@ -449,18 +414,18 @@ class Tree:
                     raise AlreadyExists(f"{new!r} exists already")
                 if (node.layer_id, node.row) == (target.layer_id, target.row):
                     return  # two names of one file
-                self._check_replaceable(node, new, target)
+                self._nodes.check_replaceable(node, new, target)
             _check_not_below(node, directory)
             with scratch.together():
                 if target is not None and not _is_same_name(node, target):
                     self._mark_change_of_other_names(scratch, target)
                 if node.path.rpartition("/")[0] != directory.path:
-                    self._touch(self._directory_of(node))
+                    self._touch(self._nodes.directory_of(node))
                 directory = self._touch(directory)
                 own = scratch.set_metadata(node, Metadata(change_filetime=self._now()))
                 moved = scratch.rename(own, directory, name)
-            self._keep_id(node, moved)
-            self._stats.clear()
+            self._nodes.keep_id(node, moved)
+            self._nodes.forget_all()
 
     def exchange(self, one: str, other: str) -> None:
         """Swap two names.
@@ -471,13 +436,14 @@ class Tree:
         """
         with self._lock:
             scratch = self._writable()
-            first, second = self._named(one), self._named(other)
+            first, second = self._nodes.named(one), self._nodes.named(other)
             if _is_same_name(first, second):
                 return
-            first_place, second_place = self._directory_of(first), self._directory_of(second)
+            first_place = self._nodes.directory_of(first)
+            second_place = self._nodes.directory_of(second)
             _check_not_below(first, second_place)
             _check_not_below(second, first_place)
-            aside = self._free_name(second_place)
+            aside = self._nodes.free_name(second_place)
             with scratch.together():
                 first_place = self._touch(first_place)
                 second_place = self._touch(second_place)
@@ -485,11 +451,11 @@ class Tree:
                 own_first = scratch.set_metadata(first, now)
                 own_second = scratch.set_metadata(second, now)
                 moved = scratch.rename(own_first, second_place, aside)
-                scratch.rename(own_second, self._directory_of(first), first.name)
-                scratch.rename(moved, self._directory_of(second), second.name)
-            self._keep_id(first, own_first)
-            self._keep_id(second, own_second)
-            self._stats.clear()
+                scratch.rename(own_second, self._nodes.directory_of(first), first.name)
+                scratch.rename(moved, self._nodes.directory_of(second), second.name)
+            self._nodes.keep_id(first, own_first)
+            self._nodes.keep_id(second, own_second)
+            self._nodes.forget_all()
 
     # -- metadata ----------------------------------------------------------------------------------
 
@@ -510,7 +476,7 @@ class Tree:
             InvalidArgument: not 32 bits; and as ``set_security``.
         """
         with self._lock:
-            present = self._view.resolve(self._find(path)).attributes
+            present = self._view.resolve(self._nodes.find(path)).attributes
             wanted = new_attributes(present, attributes)
             self._set(path, Metadata(change_filetime=self._now(), attributes=wanted))
 
@@ -554,11 +520,11 @@ class Tree:
             DirectoryNotEmpty: something is in the directory; and as ``set_security``.
         """
         with self._lock:
-            node = self._view.resolve(self._find(path))
+            node = self._view.resolve(self._nodes.find(path))
             if data:
                 is_directory = node.kind is EntryKind.DIRECTORY
                 check_reparse_data(path, data, is_directory=is_directory)
-                self._check_empty(path, node)
+                self._nodes.check_empty(path, node)
             attributes = node.attributes & ~FILE_ATTRIBUTE_REPARSE_POINT
             attributes |= FILE_ATTRIBUTE_REPARSE_POINT if data else 0
             now = self._now()
@@ -569,162 +535,11 @@ class Tree:
         if self._scratch is not None:
             self._scratch.sync()
 
-    # -- inside: finding; the lock is held -----------------------------------------------------------
-
-    def _place(self, path: str) -> list[str]:
-        return [*self._root, *split_path(path)]
-
-    def _lookup(self, path: str) -> Node | None:
-        return self._view.lookup("/".join(self._place(path)))
-
-    def _find(self, path: str) -> Node:
-        node = self._lookup(path)
-        if node is None:
-            raise PathNotFound(f"{path!r} is not there")
-        return node
-
-    def _changeable(self, path: str) -> Node:
-        """What is at a path, if a layer can change it."""
-        node = self._find(path)
-        check_changeable(self._place(path))
-        return node
-
-    def _named(self, path: str) -> Node:
-        """What is at a path, if its name can be changed or taken away."""
-        self._writable()
-        node = self._find(path)
-        if not split_path(path):
-            raise PathInUse("the root of the tree cannot be renamed or removed")
-        check_changeable(self._place(path), is_name=True)
-        return node
-
-    def _new_place(self, path: str) -> tuple[Node, str]:
-        """The directory of a name that shall be made, and the name."""
-        place = self._place(path)
-        if len(place) == len(self._root):
-            raise AlreadyExists("the root of the tree is there already")
-        directory = self._view.lookup("/".join(place[:-1]))
-        if directory is None:
-            raise PathNotFound(f"the directory of {path!r} is not there")
-        if directory.is_reparse_point:
-            raise PathNotFound(f"{directory.path!r} is a reparse point, and not followed")
-        if not directory.is_directory:
-            raise NotADirectory(f"{directory.path!r} is no directory")
-        check_new_name(place)
-        return directory, place[-1]
-
-    def _directory_of(self, node: Node) -> Node:
-        directory = self._view.lookup(node.path.rpartition("/")[0])
-        assert directory is not None, node.path
-        return directory
+    # -- inside; the lock is held -----------------------------------------------------------------------
 
     def _entry(self, path: str) -> Entry:
         with self._lock:
-            return self._view.entry(self._view.resolve(self._find(path)))
-
-    def _stream_of(self, node: Node, stream: str) -> Part | None:
-        folded = fold(stream)
-        for part in self._view.parts(node):
-            if fold(part.name) == folded:
-                return part
-        return None
-
-    def _leads_to_directory(self, target: str, path: str) -> bool:
-        """Whether a new link will lead to a directory, as Windows will read its target."""
-        place = self._place(path)
-        volume = volume_of(place) or 0
-        folder = [] if target.startswith("/") else place[volume:-1]
-        try:
-            start = "/".join(place[:volume])
-            found = resolve_path(self._view, "/".join([*folder, target]), start=start)
-        except (NotFound, InvalidArgument):
-            return False  # it leads nowhere yet
-        return found.kind is EntryKind.DIRECTORY
-
-    def _free_name(self, directory: Node) -> str:
-        taken = {node.folded for node in self._view.list(directory)}
-        return next(name for n in range(len(taken) + 1) if fold(name := f"~{n}.tmp") not in taken)
-
-    # -- inside: what things are -----------------------------------------------------------------------
-
-    def _stat(self, node: Node, *, is_open: bool = False) -> Stat:
-        shown = node if node.kind is not EntryKind.LINK else self._view.resolve(node)
-        is_directory = shown.kind is EntryKind.DIRECTORY
-        attributes = shown_attributes(shown) & ~FILE_ATTRIBUTE_DIRECTORY
-        if shown.flags & NODE_REPARSE:
-            kind = self._reparse_kind(shown)
-        else:
-            kind = FileKind.DIRECTORY if is_directory else FileKind.FILE
-        link_count = 1
-        if self._own is not None and (is_open or node.flags & NODE_LINKED):
-            link_count = self._own.link_count(node)
-        path = node.path[self._root_size :]
-        return Stat(
-            path,
-            node.name if path else "",
-            kind,
-            attributes | FILE_ATTRIBUTE_DIRECTORY if is_directory else attributes,
-            shown.creation_filetime,
-            shown.access_filetime,
-            shown.write_filetime,
-            shown.change_filetime,
-            shown.size,
-            link_count,
-            self._file_id(node),
-            shown.layer_id,
-            is_directory,
-        )
-
-    def _reparse_kind(self, node: Node) -> FileKind:
-        tag = tag_of(self._view.entry(node).reparse)
-        return _LINK_KINDS.get(tag, FileKind.REPARSE)
-
-    def _has_children(self, node: Node) -> bool:
-        """Whether it is a directory to list, which a link to one is not."""
-        if node.kind is not EntryKind.DIRECTORY:
-            return False
-        return not node.is_reparse_point or self._reparse_kind(node) is FileKind.REPARSE
-
-    def _file_id(self, node: Node) -> int:
-        number = self._numbered(node)
-        return self._kept_ids.get(number, number)
-
-    def _numbered(self, node: Node) -> int:
-        """A number of a node: where it lies; of a directory where the lowest of it lies.
-
-        What is changed comes up into the scratch and lies elsewhere. The lowest of a directory never does;
-        of files ``_keep_id`` remembers the first number.
-        """
-        if node.stack:
-            layer, row = node.stack[-1]
-        else:
-            layer, row = self._numbers.get(node.layer_id, 0), node.row
-        return row * max(len(self._numbers), 1) + layer + 1
-
-    def _keep_id(self, before: Node, after: Node) -> None:
-        kept, number = self._file_id(before), self._numbered(after)
-        if kept != number:
-            self._kept_ids[number] = kept
-
-    def _remember(self, key: str, node: Node, stat: Stat) -> None:
-        if self._writers and node.row in self._writers:
-            return
-        if len(self._stats) >= _REMEMBERED:
-            self._stats.clear()
-        self._stats[key] = stat
-
-    def _forget(self, node: Node) -> None:
-        """Take out what is remembered of a node and the directories on its way, which may have come up."""
-        if node.flags & NODE_LINKED:
-            self._stats.clear()
-            return
-        key = fold(node.path[self._root_size :])
-        while key:
-            self._stats.pop(key, None)
-            key = key.rpartition("/")[0]
-        self._stats.pop("", None)
-
-    # -- inside: refusing --------------------------------------------------------------------------------
+            return self._view.entry(self._view.resolve(self._nodes.find(path)))
 
     def _writable(self) -> Scratch:
         if self._scratch is None:
@@ -732,25 +547,6 @@ class Tree:
                 "this tree cannot be changed; make a scratch on the layer to change it"
             )
         return self._scratch
-
-    def _check_not_read_only(self, path: str, node: Node) -> None:
-        if self._view.resolve(node).attributes & FILE_ATTRIBUTE_READONLY:
-            raise ReadOnlyFile(f"{path!r} is marked READONLY")
-
-    def _check_empty(self, path: str, node: Node) -> None:
-        if self._view.list(node):
-            raise DirectoryNotEmpty(f"{path!r} is a directory that is not empty")
-
-    def _check_replaceable(self, node: Node, path: str, target: Node) -> None:
-        if self._has_children(target):
-            if not self._has_children(node):
-                raise IsADirectory(f"{path!r} is a directory")
-            self._check_empty(path, target)
-        elif self._has_children(node):
-            raise NotADirectory(f"{path!r} is no directory")
-        self._check_not_read_only(path, target)
-
-    # -- inside: changing ----------------------------------------------------------------------------------
 
     def _now(self) -> int:
         return ns_to_filetime(self._clock_ns())
@@ -764,107 +560,69 @@ class Tree:
     def _set(self, path: str, metadata: Metadata) -> None:
         with self._lock:
             scratch = self._writable()
-            node = self._changeable(path)
-            self._changed(node, scratch.set_metadata(node, metadata))
-
-    def _changed(self, before: Node, after: Node) -> None:
-        self._keep_id(before, after)
-        self._forget(before)
+            node = self._nodes.changeable(path)
+            self._nodes.changed(node, scratch.set_metadata(node, metadata))
 
     def _make(self, path: str, kind: EntryKind, *, reparse: bytes = b"") -> Node:
         scratch = self._writable()
-        directory, name = self._new_place(path)
+        directory, name = self._nodes.new_place(path)
         with scratch.together():
             directory = self._touch(directory)
             node = scratch.create(directory, name, self._new_entry(directory, kind, reparse))
-        self._forget(node)
+        self._nodes.forget(node)
         return node
 
     def _new_entry(self, directory: Node, kind: EntryKind, reparse: bytes = b"") -> Entry:
-        is_directory = kind is EntryKind.DIRECTORY
-        now = self._now()
-        return Entry(
-            "",
-            kind,
-            (FILE_ATTRIBUTE_DIRECTORY if is_directory else FILE_ATTRIBUTE_ARCHIVE)
-            | (FILE_ATTRIBUTE_REPARSE_POINT if reparse else 0),
-            now,
-            now,
-            now,
-            now,
-            security=self._inherited(directory, is_directory=is_directory),
-            reparse=reparse,
-        )
-
-    def _inherited(self, directory: Node, *, is_directory: bool) -> bytes:
-        """The descriptor of what is made in a directory."""
         above = self._view.entry(directory).security
-        known = self._descriptors.get((above, is_directory))
-        if known is None:
-            parent = parse_descriptor(above) if above else SecurityDescriptor()
-            child = inherit(parent, is_directory=is_directory, owner=ADMINISTRATORS, group=SYSTEM)
-            known = build_descriptor(child)
-            if len(self._descriptors) >= _REMEMBERED_DESCRIPTORS:
-                self._descriptors.clear()
-            self._descriptors[above, is_directory] = known
-        return known
+        return self._new.entry(kind, above, self._now(), reparse)
 
     def _with_stream(self, path: str, node: Node, stream: str, *, exclusive: bool) -> Node:
         """A node that has an alternate stream, which is made if it is not there."""
-        if self._stream_of(node, stream) is not None:
+        if self._nodes.has_stream(node, stream):
             if exclusive:
                 raise AlreadyExists(f"{path!r} has an alternate stream {stream!r} already")
             return node
         scratch = self._writable()
         check_stream_name(stream, path)
-        check_changeable(self._place(path))
-        self._check_not_read_only(path, node)
+        check_changeable(self._nodes.place(path))
+        self._nodes.check_not_read_only(path, node)
         with scratch.together():
             own = scratch.set_metadata(node, Metadata(change_filetime=self._now()))
             scratch.create_stream(own, stream)
-        self._changed(node, own)
-        return self._find(path)
+        self._nodes.changed(node, own)
+        return self._nodes.find(path)
 
     def _remove(self, path: str, node: Node) -> None:
         scratch = self._writable()
-        self._check_not_read_only(path, node)
+        self._nodes.check_not_read_only(path, node)
         with scratch.together():
             self._mark_change_of_other_names(scratch, node)
-            self._touch(self._directory_of(node))
+            self._touch(self._nodes.directory_of(node))
             scratch.delete(node)
-        self._forget(node)
+        self._nodes.forget(node)
 
     def _mark_change_of_other_names(self, scratch: Scratch, node: Node) -> None:
         if node.flags & NODE_LINKED:
             scratch.set_metadata(node, Metadata(change_filetime=self._now()))
 
     def _open_to_read(self, node: Node, stream: str) -> Content:
-        if self._own is not None:
-            return self._own.open_content(node, stream)
+        if self._nodes.scratch is not None:
+            return self._nodes.scratch.open_content(node, stream)
         return SealedContent(node, self._view.open(node, stream))
 
     def _open_to_write(self, path: str, node: Node, stream: str) -> Content:
         scratch = self._writable()
-        check_changeable(self._place(path))
-        self._check_not_read_only(path, node)
+        check_changeable(self._nodes.place(path))
+        self._nodes.check_not_read_only(path, node)
         content = scratch.open_content(node, stream, writable=True)
         own = content.node()
-        self._changed(node, own)
-        self._writers[own.row] = self._writers.get(own.row, 0) + 1
+        self._nodes.changed(node, own)
+        self._nodes.opened(own.row)
         return WatchedContent(content, lambda: self._let_go(own.row))
 
     def _let_go(self, row: int) -> None:
         with self._lock:
-            self._writers[row] -= 1
-            if not self._writers[row]:
-                del self._writers[row]
-
-
-def _key(path: str) -> str:
-    """What a path is remembered under."""
-    if "//" in path:
-        path = "/".join(split_path(path))
-    return fold(path.strip("/"))
+            self._nodes.let_go(row)
 
 
 def _is_same_name(one: Node, other: Node) -> bool:

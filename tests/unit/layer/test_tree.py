@@ -360,6 +360,7 @@ def test_written_file_keeps_its_metadata_and_is_marked(bench: Bench) -> None:
         assert content.size == 8
         assert content.read_at(0, 99) == b"[FONTS]!"
         content.sync()
+    tree.sync()
     after = tree.stat("Windows/win.ini")
     assert after.file_id == before.file_id
     assert after.creation_filetime == before.creation_filetime
@@ -724,6 +725,8 @@ def test_streams_come_change_and_go(bench: Bench) -> None:
 def test_stream_is_made_with_its_file_and_once(tree: Tree) -> None:
     write(tree, "file", b"s", stream="stream")
     assert read(tree, "file") == b""
+    write(tree, "file", b"S", 1, stream="STREAM")
+    assert read(tree, "file", "stream") == b"sS"
     with pytest.raises(AlreadyExists):
         tree.open("file", create=True, exclusive=True, stream="STREAM")
     tree.open("file", create=True, exclusive=True, stream="second").close()
@@ -942,16 +945,16 @@ def test_raw_tree_changes_files_only(tmp_path: Path) -> None:
 def test_what_is_remembered_is_bounded_and_changes_nothing(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("winlayers.layer.tree._REMEMBERED", 2)
-    monkeypatch.setattr("winlayers.layer.tree._REMEMBERED_DESCRIPTORS", 1)
+    monkeypatch.setattr("winlayers.layer.treenodes._REMEMBERED", 2)
+    monkeypatch.setattr("winlayers.layer.newentries._REMEMBERED", 1)
     for name, above in (("x", "Windows"), ("y", "Users"), ("z", "Windows")):
         tree.set_security(above, OTHER_DESCRIPTOR if above == "Users" else DESCRIPTOR)
         tree.mkdir(f"{above}/{name}")
         write(tree, f"{above}/{name}/file", b"1")
     paths = ("License.txt", "Windows", "Users", "Windows/x", "Users/y", "Windows/z")
     assert [tree.stat(path).name for path in paths] == [path.rpartition("/")[2] for path in paths]
-    assert len(tree._stats) <= 2
-    assert len(tree._descriptors) == 1
+    assert len(tree._nodes._stats) <= 2
+    assert len(tree._new._descriptors) == 1
     assert tree.security("Windows/x") == tree.security("Windows/z") != tree.security("Users/y")
 
 
