@@ -59,6 +59,9 @@ LOCK = "lock"
 
 _OwnNames = list[tuple[str, Node | None]]  # in a class below, ``list`` is a method
 
+# How many directories are remembered; about 600 bytes each.
+_REMEMBERED_WAYS = 10_000
+
 _COLUMNS = {
     "attributes": "attributes",
     "creation_filetime": "creation",
@@ -167,6 +170,8 @@ class PortableScratch(MergedView):
             super().__init__((ScratchTable(store, self._own_open), *chain))
             self._store = store
             self._chain = tuple(chain)
+            # Directories by folded path; a change of where any of them leads takes out all.
+            self._ways: dict[str, Node] = {}
             # What an operation must undo if it fails, and what it leaves to be removed if not.
             self._rebound: list[tuple[tuple[int, int], OpenNode]] = []
             self._gone: list[int] = []
@@ -184,7 +189,11 @@ class PortableScratch(MergedView):
 
     def lookup(self, path: str) -> Node | None:
         with self._shared.lock:
-            return super().lookup(path)
+            above, _, name = path.rpartition("/")
+            directory = self._way(above)
+            if directory is None or not name:
+                return directory
+            return self._child(directory, fold(name)) if directory.stack else None
 
     def list(self, directory: Node) -> list[Node]:
         with self._shared.lock:
@@ -288,6 +297,8 @@ class PortableScratch(MergedView):
             if not is_same:
                 self._take_name(self._own(old_directory), old_directory, node.folded)
             self._store.set_name(parent, name, folded, row)
+            if node.stack:
+                self._ways.clear()
             return self._named(row, directory, name)
 
     def delete(self, node: Node) -> None:
@@ -311,6 +322,8 @@ class PortableScratch(MergedView):
                 self._store.set_security(row, metadata.security)
             if metadata.ea is not None or metadata.reparse is not None:
                 self._store.set_details(row, ea=metadata.ea, reparse=metadata.reparse)
+                if metadata.reparse is not None:
+                    self._ways.clear()
             if metadata.attributes is not None or metadata.reparse is not None:
                 self._store.follow_kind(row)
             changed = self._tables[0].node(row)
@@ -451,6 +464,7 @@ class PortableScratch(MergedView):
                     yield
             except BaseException:
                 self._is_torn = True
+                self._ways.clear()
                 self._shared.quota.held = held
                 for stream in self._shared.flushed:
                     stream.is_dirty = True
@@ -498,6 +512,8 @@ class PortableScratch(MergedView):
                 ),
             )
         self._store.set_name(parent, node.name, node.folded, row)
+        if node.stack:
+            self._ways.clear()
         key = self._key(node)
         if (opened := self._lower_open.pop(key, None)) is not None:
             opened.row = row
@@ -585,6 +601,8 @@ class PortableScratch(MergedView):
     def _remove_name(self, node: Node, directory: Node) -> None:
         if node.is_directory and super().list(node):
             raise InUse(f"{node.path!r} is a directory that is not empty")
+        if node.stack:
+            self._ways.clear()
         parent = self._own(directory)
         self._take_name(parent, directory, node.folded)
         if node.layer_id == self._store.layer_id:
@@ -614,10 +632,24 @@ class PortableScratch(MergedView):
                 self._shared.quota.take(-part.size)
                 self._gone.append(part.data)
 
+    def _way(self, path: str) -> Node | None:
+        """A directory on the way to something, remembered: what leads on is right, its times may be old."""
+        if not path or self._read_only:
+            return super().lookup(path)
+        key = fold(path)
+        found = self._ways.get(key)
+        if found is None:
+            found = super().lookup(path)
+            if found is not None and found.stack:
+                if len(self._ways) >= _REMEMBERED_WAYS:
+                    self._ways.clear()
+                self._ways[key] = found
+        return found
+
     def _directory_of(self, node: Node) -> Node:
         if not node.path:
             raise InvalidArgument("the root has no name that could change")
-        directory = self.lookup(node.path.rpartition("/")[0])
+        directory = self._way(node.path.rpartition("/")[0])
         if directory is None:
             raise PathNotFound(f"the directory of {node.path!r} is gone")
         return directory
