@@ -825,6 +825,30 @@ def test_sync_brings_all_to_the_disk_and_goes_on(bench: Bench) -> None:
     assert bench.read("Files/a") == b"123"
 
 
+def test_paths_lead_where_directories_are_now(bench: Bench) -> None:
+    deep = "Files/Windows/System32/drivers/etc/hosts"
+    assert bench.at(deep).path == deep
+    with pytest.raises(AlreadyExists), bench.scratch.together():
+        bench.make("Files/dir", None)
+        bench.make("Files/dir/x")
+        bench.make("Files/dir/x")
+    assert not bench.has("Files/dir/x")
+    bench.rename("Files/Windows", "Files/WINDOWS")
+    assert bench.at(deep).path == deep.replace("Windows", "WINDOWS")
+    bench.rename("Files/Windows/System32", "Files/S")
+    assert not bench.has(deep)
+    bench.make("Files/Windows/System32")
+    assert not bench.has("Files/Windows/System32/x")
+    bench.delete("Files/Windows/System32")
+    bench.make("Files/Windows/System32", None)
+    bench.make("Files/Windows/System32/x")
+    assert bench.at("Files/Windows/system32/X").layer_id == bench.scratch.layer_ids[0]
+    bench.delete("Files/Windows/System32/x")
+    bench.scratch.set_metadata(bench.at("Files/Windows/System32"), Metadata(reparse=LINK))
+    assert not bench.has("Files/Windows/System32/x")
+    assert bench.at("Files/S/drivers/etc/hosts").path == "Files/S/drivers/etc/hosts"
+
+
 def check_scratch(scratch: Scratch) -> Scratch:
     """Have the type checker see that these keep the contract."""
     return scratch
