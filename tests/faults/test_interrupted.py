@@ -332,7 +332,8 @@ def test_word_that_does_not_fit_is_refused(nursery: Nursery, tmp_path: Path) -> 
     "line",
     [b"", b"\n", b"nonsense", b"[]", b"1", b"{}", b'{"finding": 1}', b'{"summary": {"size": 1}}',
      b'{"error": {}}', b'{"summary": {"size": "x", "entry_count": null}}',
-     b'{"finding": {"code": 1, "entry": "", "detail": ""}}', b'{"finding": {"odd": 1}}', b"\xff", b"[" * 100_000,
+     b'{"finding": {"code": 1, "entry": "", "detail": ""}}',
+     b'{"finding": {"code": "none", "entry": "", "detail": ""}}', b'{"finding": {"odd": 1}}', b"\xff", b"[" * 100_000,
      b'{"error": {"kind": "Malformed", "message": ""}}'],
 )  # fmt: skip
 def test_rubbish_from_the_child_is_a_remote_failure(line: bytes) -> None:

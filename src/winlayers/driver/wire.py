@@ -28,7 +28,7 @@ from typing import Any
 from winlayers import errors
 from winlayers.errors import Cancelled, DigestMismatch, Malformed, RemoteFailure, WinlayersError
 from winlayers.layer.entry import LayerSummary
-from winlayers.layer.findings import Finding
+from winlayers.layer.findings import CATALOG, Finding
 
 _SIZE = struct.Struct("<I")
 MAX_MESSAGE = 64 << 20
@@ -63,7 +63,10 @@ class FrameReader:
         (size,) = _SIZE.unpack(self._exactly(_SIZE.size))
         if size > MAX_MESSAGE:
             raise Malformed("write-layer request", f"a message of {size} bytes")
-        return json.loads(self._exactly(size))
+        try:
+            return json.loads(self._exactly(size))
+        except (ValueError, RecursionError) as error:
+            raise Malformed("write-layer request", f"no JSON: {error}") from error
 
     def read(self, size: int = -1, /) -> bytes:
         """Bytes of the tar, at most ``size``; none at its end."""
@@ -170,7 +173,9 @@ def load_answer(line: bytes) -> Finding | LayerSummary | Exception:
     try:
         value = json.loads(line)
         if "finding" in value:
-            return Finding(**_checked(value["finding"], _FINDING_FIELDS))
+            finding = Finding(**_checked(value["finding"], _FINDING_FIELDS))
+            CATALOG[finding.code]  # one that nobody could tell is no finding
+            return finding
         if "summary" in value:
             return LayerSummary(**_checked(value["summary"], _SUMMARY_FIELDS))
         return load_error(value["error"])

@@ -72,6 +72,7 @@ def _answers() -> Iterator[bytes]:
 def wire_answer(data: bytes) -> None:
     """A line from the write-layer process, which may have been taken over by what it parsed."""
     found = wire.load_answer(data)
+    assert str(found)
     again = wire.load_answer(wire.dump_answer(found))
     if isinstance(found, Exception):
         assert str(again) == str(found)
