@@ -12,12 +12,18 @@ from winlayers.mounts.fuse.server import run_and_exit
 
 
 def open_view(request: MountRequest) -> tuple[View, bool]:
-    """What a request asks for, and whether it can never change."""
+    """What a request asks for, and whether it never changes.
+
+    A scratch that is only looked at is shown as it is now, whatever others go on to write.
+    """
     backend = PortableBackend(request.home, tmpdir=request.tmpdir)
     chain = Chain(request.chain)
     if backend.usage(request.layer_id).kind != "scratch":
         return backend.view(request.layer_id, chain), True
-    return backend.scratch(request.layer_id, chain, read_only=request.read_only), False
+    scratch = backend.scratch(request.layer_id, chain, read_only=request.read_only)
+    if request.read_only:
+        scratch.freeze()
+    return scratch, request.read_only
 
 
 def run() -> NoReturn:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -34,12 +34,14 @@ def wait_until_gone(pid: int, started: str) -> None:
 
 @contextmanager
 def left_open(path: Path) -> Iterator[int]:
-    """A new file, whose mount is gone when it is closed."""
+    """A new file, whose mount goes."""
     descriptor = os.open(path, os.O_CREAT | os.O_WRONLY)
     yield descriptor
     with pytest.raises(OSError) as told:
-        os.close(descriptor)
+        os.write(descriptor, b"x")
     assert told.value.errno in GONE
+    with suppress(OSError):
+        os.close(descriptor)
 
 
 def test_mount_is_known_by_its_process_until_it_ends(place: Place) -> None:

@@ -40,7 +40,7 @@ def test_scratch_is_written_by_one_and_looked_at_by_others(home: Path) -> None:
         looking = MountRequest(home, None, "scratch", ("base",), home / "mnt", read_only=True)
         other, is_fixed = open_view(looking)
         with closing(other):
-            assert not is_fixed
+            assert is_fixed
 
 
 def test_layer_that_is_not_there_is_told(home: Path) -> None:

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
 from winlayers.layer.names import fold
 from winlayers.layer.view import Content
@@ -25,6 +26,22 @@ from winlayers.mounts.fuse._posixstat import PosixStat
 # How many closed files are remembered, for what libfuse has not noticed yet.
 _REMEMBERED = 1024
 _HIDDEN = re.compile(r"\.fuse_hidden[0-9a-f]{16}")
+
+
+# Not frozen, as listings have thousands.
+@dataclass(slots=True, eq=False)
+class Listed:
+    """One name of a folder, ready to be handed on.
+
+    Attributes:
+        name: as the kernel gets it.
+        stat: what it is.
+        filled: room for whoever hands it on to keep it in libfuse's form.
+    """
+
+    name: bytes
+    stat: PosixStat
+    filled: Any = None
 
 
 @dataclass(slots=True)
@@ -54,7 +71,7 @@ class FolderHandle:
     """
 
     path: str
-    listing: Sequence[tuple[str, PosixStat]] = field(default=())
+    listing: Sequence[Listed] = field(default=())
 
 
 class HandleTable:

@@ -22,9 +22,10 @@ from typing import NamedTuple
 from winlayers.errors import PathNotFound, WinlayersError
 from winlayers.formats.filetime import ns_to_filetime
 from winlayers.layer.entry import FILE_ATTRIBUTE_READONLY
+from winlayers.layer.names import encode_name
 from winlayers.layer.tree import FileKind, Stat, Tree
 from winlayers.mounts.fuse import _xattrs
-from winlayers.mounts.fuse._handles import FileHandle, FolderHandle, HandleTable
+from winlayers.mounts.fuse._handles import FileHandle, FolderHandle, HandleTable, Listed
 from winlayers.mounts.fuse._posixstat import OWNER_WRITES, PosixStat, is_link, posix_stat
 from winlayers.mounts.fuse._twins import Twins
 
@@ -37,6 +38,8 @@ BLOCK_SIZE = 4096
 MAX_NAME = 255
 # Bytes of the quota that a name of the scratch's own counts for.
 _NAME_COST = 1024
+# Names whose listings are kept, at about 500 bytes each.
+_MAX_LISTED = 50_000
 _log = logging.getLogger("winlayers.mounts")
 
 
@@ -74,6 +77,9 @@ class Operations:
         self._disk_space = disk_space
         self._handles = HandleTable()
         self._twins = Twins()
+        # By path, until anything changes: a folder that was listed is often listed again.
+        self._listings: dict[str, list[Listed]] = {}
+        self._listed_count = 0
         # Files that setting an attribute made something of another type.
         self._retyped: set[str] = set()
         self.on_stale: Callable[[set[str], bool], None] = _nobody
@@ -90,21 +96,18 @@ class Operations:
         if self._retyped:
             self._check_type(path)
         told = self._tree.stat(path)
-        self._note(path, told)
+        if self._tree.is_writable:
+            self._note(path, told)
         return self._posix(told)
 
     def opendir(self, path: str) -> int:
         return self._handles.add(FolderHandle(path))
 
-    def readdir(self, number: int, offset: int) -> Iterator[tuple[str, PosixStat]]:
+    def readdir(self, number: int, offset: int) -> Iterator[Listed]:
         """What a folder has from a position on; read anew at its start."""
         handle = self._handles.folder(number)
         if offset == 0:
-            stats = self._tree.scandir(handle.path)
-            above = handle.path.rstrip("/") + "/"
-            for one in stats:
-                self._note(above + one.name, one)
-            handle.listing = [(one.name, self._posix(one)) for one in stats]
+            handle.listing = self._listed(handle.path)
         listing = handle.listing
         return map(listing.__getitem__, range(offset, len(listing)))
 
@@ -133,31 +136,31 @@ class Operations:
         if not stat.S_ISREG(mode):
             raise OSError(errno.EPERM, "Windows has files, folders and links only")
         self._tree.open(path, writable=True, create=True, exclusive=True).close()
-        self._tell_stale(_above(path))
+        self._changed(_above(path))
 
     def mkdir(self, path: str, mode: int) -> None:
         self._tree.mkdir(path)
-        self._tell_stale(_above(path))
+        self._changed(_above(path))
 
     def unlink(self, path: str) -> None:
         if self._handles.hidden(path) is None:
             self._tree.unlink(path)
-            self._tell_stale(path, _above(path))
+            self._changed(path, _above(path))
             self._twins.remove(path)
 
     def rmdir(self, path: str) -> None:
         self._tree.rmdir(path)
-        self._tell_stale(path, _above(path))
+        self._changed(path, _above(path))
         self._twins.remove(path)
 
     def symlink(self, path: str, target: str) -> None:
         self._tree.symlink(target, path)
-        self._tell_stale(_above(path))
+        self._changed(_above(path))
 
     def link(self, path: str, target: str) -> None:
         made = self._tree.link(target, path)
         self._twins.note(made.file_id, target, path)
-        self._tell_stale(path, _above(path))
+        self._changed(path, _above(path))
 
     def rename(self, old: str, new: str, flags: int = 0) -> None:
         if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE):
@@ -165,7 +168,7 @@ class Operations:
         if self._handles.is_hiding(old, new):
             self._tree.unlink(old)
             self._handles.hide(old, new)
-            self._tell_stale(old, _above(old))
+            self._changed(old, _above(old))
             self._twins.remove(old)
         elif flags & RENAME_EXCHANGE:
             self._tree.exchange(old, new)
@@ -173,7 +176,7 @@ class Operations:
             self._moved((old, "\0"), (new, old), ("\0", new))
         else:
             self._tree.rename(old, new, replace=not flags & RENAME_NOREPLACE)
-            self._tell_stale(new)
+            self._changed(new)
             self._twins.remove(new)
             self._moved((old, new))
 
@@ -190,7 +193,7 @@ class Operations:
             wanted |= FILE_ATTRIBUTE_READONLY
         if told.kind is FileKind.FILE and wanted != told.attributes:
             self._tree.set_attributes(path, wanted)
-            self._tell_stale(path)
+            self._changed(path)
 
     def chown(self, path: str | None, uid: int, gid: int, number: int | None = None) -> None:
         """Nothing: owners of Windows are in the descriptor."""
@@ -211,7 +214,7 @@ class Operations:
             access=None if access_ns is None else ns_to_filetime(access_ns),
             write=None if write_ns is None else ns_to_filetime(write_ns),
         )
-        self._tell_stale(path)
+        self._changed(path)
 
     def now_ns(self) -> int:
         """Nanoseconds since 1970."""
@@ -237,7 +240,7 @@ class Operations:
 
     def create(self, path: str, mode: int, flags: int) -> int:
         number = self._open(path, flags, create=True)
-        self._tell_stale(_above(path))
+        self._changed(_above(path))
         return number
 
     def open(self, path: str, flags: int) -> int:
@@ -257,7 +260,7 @@ class Operations:
         handle = self._handles.file(number)
         handle.content.write_at(offset, data)
         # Not waited for: the kernel may hold pages of another path that is written at the same time.
-        self._tell_stale(handle.path, wait=False)
+        self._changed(handle.path, wait=False)
         return len(data)
 
     def truncate(self, path: str | None, size: int, number: int | None = None) -> None:
@@ -266,11 +269,11 @@ class Operations:
             handle = self._handles.file(number)
         if handle is not None:
             handle.content.truncate(size)
-            self._tell_stale(handle.path)
+            self._changed(handle.path)
         else:
             assert path is not None
             self._tree.truncate(path, size)
-            self._tell_stale(path)
+            self._changed(path)
 
     def fallocate(self, path: str | None, mode: int, offset: int, size: int, number: int) -> None:
         """Have a file reach to an end; holes and the like are left to what programs do without."""
@@ -279,13 +282,13 @@ class Operations:
         content = self._handles.file(number).content
         if offset + size > content.size:
             content.truncate(offset + size)
-            self._tell_stale(self._handles.path(path, number))
+            self._changed(self._handles.path(path, number))
 
     def flush(self, path: str | None, number: int) -> None:
         handle = self._handles.file(number)
         if handle.writable:
             handle.content.flush()
-            self._tell_stale(handle.path)
+            self._changed(handle.path)
 
     def fsync(self, path: str | None, datasync: int, number: int) -> None:
         self._handles.file(number).content.sync()
@@ -308,20 +311,26 @@ class Operations:
 
     def _note(self, path: str, told: Stat) -> None:
         """Remember a path that is not the only one of its file."""
-        if self._tree.is_writable and (told.link_count > 1 or path[1:] != told.path):
+        if told.link_count > 1 or path[1:] != told.path:
             self._twins.note(told.file_id, path, "/" + told.path)
 
-    def _tell_stale(self, *paths: str, wait: bool = True) -> None:
-        """Have the kernel forget what it knows of the same files by other paths."""
+    def _changed(self, *paths: str, wait: bool = True) -> None:
+        """Forget listings, and have the kernel forget what it knows of the same files by other paths."""
+        self._listings = {}
         if self._twins:
             stale = set[str]().union(*map(self._twins.others, paths))
             if stale:
                 self.on_stale(stale, wait)
 
+    def has_others(self, path: str) -> bool:
+        """Whether the kernel knows the file by other paths too, and has to be told of changes."""
+        return bool(self._twins) and bool(self._twins.others(path))
+
     def _moved(self, *moves: tuple[str, str]) -> None:
         """Have all that is known by path follow renames."""
         for old, new in moves:
             self._handles.move(old, new)
+        self._listings = {}
         if not self._twins:
             return
         stale = set[str]()
@@ -338,7 +347,7 @@ class Operations:
         """Note what the kernel would take for damage: that a file is of another type than before."""
         if self._tree.stat(path).kind is not before:
             self._retyped.add(path)
-        self._tell_stale(path)
+        self._changed(path)
 
     def _check_type(self, path: str) -> None:
         """Have the kernel look again, once, where it knows a file of another type."""
@@ -363,8 +372,27 @@ class Operations:
     def _stat_open(self, handle: FileHandle) -> PosixStat:
         return posix_stat(self._tree.fstat(handle.content))
 
+    def _listed(self, path: str) -> list[Listed]:
+        known = self._listings.get(path)
+        if known is not None:
+            return known
+        listings = self._listings
+        stats = self._tree.scandir(path)
+        if self._tree.is_writable:
+            above = path.rstrip("/") + "/"
+            for told in stats:
+                self._note(above + told.name, told)
+        listing = [Listed(encode_name(told.name), self._posix(told)) for told in stats]
+        if self._listed_count > _MAX_LISTED:
+            self._listed_count = 0
+            listings.clear()
+        self._listed_count += len(listing)
+        # If something changed meanwhile, the table is another one now, and this is not kept.
+        listings[path] = listing
+        return listing
+
     def _posix(self, told: Stat) -> PosixStat:
-        return posix_stat(told, link_size=self._link_size(told) if is_link(told) else 0)
+        return posix_stat(told, link_size=self._link_size(told) if is_link(told) else None)
 
     def _link_size(self, told: Stat) -> int:
         """Bytes of a link's text, which programs make room for before they ask for it."""

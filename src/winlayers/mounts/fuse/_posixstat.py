@@ -16,14 +16,16 @@ from __future__ import annotations
 import stat
 from typing import NamedTuple
 
-from winlayers.formats.filetime import filetime_to_ns
+from winlayers.formats.filetime import UNIX_EPOCH_FILETIME
 from winlayers.layer.entry import FILE_ATTRIBUTE_READONLY
 from winlayers.layer.tree import FileKind, Stat
 
-WRITE_BITS = 0o222
 OWNER_WRITES = 0o200
 _BLOCK_SIZE = 512
-_LINKS = frozenset({FileKind.SYMLINK, FileKind.JUNCTION})
+_LINK = stat.S_IFLNK | 0o777
+_FOLDER = stat.S_IFDIR | 0o755
+_FILE = stat.S_IFREG | 0o755
+_LOCKED_FILE = stat.S_IFREG | 0o555
 
 
 class PosixStat(NamedTuple):
@@ -41,35 +43,37 @@ class PosixStat(NamedTuple):
 
 def is_link(told: Stat) -> bool:
     """Whether it is shown as a symbolic link."""
-    return told.kind in _LINKS
+    return told.kind is FileKind.SYMLINK or told.kind is FileKind.JUNCTION
 
 
-def posix_stat(told: Stat, *, link_size: int = 0) -> PosixStat:
+def posix_stat(told: Stat, *, link_size: int | None = None) -> PosixStat:
     """A file as the system sees it.
 
     Args:
         told: what the tree tells.
         link_size: for what is shown as a symbolic link, bytes of the target's text.
     """
-    size = link_size if told.kind in _LINKS else told.size
+    # Written out, as listings call it for each of their names.
+    size = told.size if link_size is None else link_size
     return PosixStat(
         mode_of(told),
         told.file_id,
         1 if told.is_directory else told.link_count,
         size,
-        -(-size // _BLOCK_SIZE),
-        filetime_to_ns(told.access_filetime),
-        filetime_to_ns(told.write_filetime),
-        filetime_to_ns(told.change_filetime),
+        (size + _BLOCK_SIZE - 1) // _BLOCK_SIZE,
+        (told.access_filetime - UNIX_EPOCH_FILETIME) * 100,
+        (told.write_filetime - UNIX_EPOCH_FILETIME) * 100,
+        (told.change_filetime - UNIX_EPOCH_FILETIME) * 100,
     )
 
 
 def mode_of(told: Stat) -> int:
     """Type and permissions of a file."""
-    if told.kind in _LINKS:
-        return stat.S_IFLNK | 0o777
+    kind = told.kind
+    if kind is FileKind.FILE:
+        return _LOCKED_FILE if told.attributes & FILE_ATTRIBUTE_READONLY else _FILE
+    if kind is FileKind.SYMLINK or kind is FileKind.JUNCTION:
+        return _LINK
     if told.is_directory:
-        return stat.S_IFDIR | 0o755
-    if told.attributes & FILE_ATTRIBUTE_READONLY:
-        return stat.S_IFREG | 0o555
-    return stat.S_IFREG | 0o755
+        return _FOLDER
+    return _LOCKED_FILE if told.attributes & FILE_ATTRIBUTE_READONLY else _FILE

@@ -33,10 +33,12 @@ ViewOpener = Callable[[MountRequest], tuple[View, bool]]
 # How long the kernel may believe what it was told, in seconds. What never changes it may believe for good. A
 # scratch changes through the mount alone, so the kernel knows of all changes of a path that it asked for, and
 # is told of those of other paths of the same file (``_twins``); what it may miss is an answer that was on its
-# way at that moment, or a file with very many paths. A scratch that another process writes is asked anew.
+# way at that moment, or a file with very many paths.
 _FOREVER_SECONDS = 86_400.0
 _SCRATCH_SECONDS = 10.0
-_LOOKING_SECONDS = 0.0
+# Requests that are answered at once. Python runs one at a time; others may wait for the disk meanwhile. With
+# more threads the kernel wakes another one for each request, which takes longer than most answers.
+_THREADS = 4
 _LIBRARIES = ("libfuse3.so.4", "libfuse3.so.3")
 _log = logging.getLogger("winlayers.mounts")
 
@@ -87,7 +89,7 @@ def _serve(request: MountRequest, view: View, voice: _Voice, *, is_fixed: bool) 
             os.fspath(request.path),
             on_ready=voice.ready,
             is_fixed=is_fixed,
-            options=_options(request, is_libfuse_3=loop.IS_LIBFUSE_3, is_fixed=is_fixed),
+            options=_options(request, version=loop.VERSION, is_fixed=is_fixed),
         )
     except RuntimeError as error:
         # Also raised when a signal ended the loop, as it should.
@@ -95,9 +97,8 @@ def _serve(request: MountRequest, view: View, voice: _Voice, *, is_fixed: bool) 
             raise RemoteFailure(f"libfuse could not mount at {request.path}") from error
 
 
-def _options(request: MountRequest, *, is_libfuse_3: bool, is_fixed: bool) -> dict[str, Any]:
-    is_watched = is_fixed or not request.read_only
-    seconds = _FOREVER_SECONDS if is_fixed else _SCRATCH_SECONDS if is_watched else _LOOKING_SECONDS
+def _options(request: MountRequest, *, version: tuple[int, int], is_fixed: bool) -> dict[str, Any]:
+    seconds = _FOREVER_SECONDS if is_fixed else _SCRATCH_SECONDS
     options: dict[str, Any] = {
         "fsname": mount_source(request.layer_id, os.getpid()),
         "subtype": "winlayers",
@@ -109,8 +110,10 @@ def _options(request: MountRequest, *, is_libfuse_3: bool, is_fixed: bool) -> di
         # Keep what was read when a file is opened again; auto: if size and time are still the same.
         "kernel_cache" if is_fixed else "auto_cache": True,
     }
-    if not is_libfuse_3:
+    if version < (3, 0):
         options["big_writes"] = True
+    if version >= (3, 12):
+        options["max_threads"] = _THREADS
     if request.read_only:
         options["ro"] = True
     if request.shared:

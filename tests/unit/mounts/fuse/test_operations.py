@@ -35,10 +35,14 @@ def refused(number: int) -> Iterator[None]:
     assert told.value.errno == number
 
 
+def read_names(operations: Operations, number: int, offset: int = 0) -> list[str]:
+    return [one.name.decode() for one in operations.readdir(number, offset)]
+
+
 def names(operations: Operations, path: str) -> list[str]:
     number = operations.opendir(path)
     try:
-        return [name for name, _ in operations.readdir(number, 0)]
+        return read_names(operations, number)
     finally:
         operations.releasedir(None, number)
 
@@ -53,19 +57,36 @@ def content_of(operations: Operations, path: str) -> bytes:
 
 def test_folder_is_listed_with_what_stat_tells(operations: Operations) -> None:
     number = operations.opendir("/")
-    listed = dict(operations.readdir(number, 0))
+    listed = {one.name.decode(): one.stat for one in operations.readdir(number, 0)}
     assert list(listed) == ["a.txt", "dir", "junction", "link", "locked.txt", "odd"]
     assert all(told == operations.getattr(f"/{name}") for name, told in listed.items())
-    assert [name for name, _ in operations.readdir(number, 4)] == ["locked.txt", "odd"]
+    assert read_names(operations, number, 4) == ["locked.txt", "odd"]
     assert list(operations.readdir(number, 6)) == []
 
 
 def test_listing_is_kept_until_it_is_read_from_its_start(operations: Operations) -> None:
     number = operations.opendir("/dir")
-    assert [name for name, _ in operations.readdir(number, 0)] == ["b.txt"]
+    assert read_names(operations, number) == ["b.txt"]
     operations.mkdir("/dir/new", 0o755)
     assert list(operations.readdir(number, 1)) == []
-    assert [name for name, _ in operations.readdir(number, 0)] == ["b.txt", "new"]
+    assert read_names(operations, number) == ["b.txt", "new"]
+
+
+def test_folder_that_changed_is_listed_anew(operations: Operations) -> None:
+    for change, expected in (
+        (lambda: operations.mkdir("/dir/c", 0o755), ["b.txt", "c"]),
+        (lambda: operations.rename("/dir/b.txt", "/b.txt"), ["c"]),
+        (lambda: operations.link("/dir/d", "/b.txt"), ["c", "d"]),
+        (lambda: operations.rmdir("/dir/c"), ["d"]),
+    ):
+        change()
+        assert names(operations, "/dir") == expected
+        assert names(operations, "/dir") == expected
+    number = operations.open("/b.txt", os.O_WRONLY)
+    operations.write(None, memoryview(b"longer"), 0, number)
+    operations.release(None, number)
+    number = operations.opendir("/dir")
+    assert [one.stat.size for one in operations.readdir(number, 0)] == [6]
 
 
 def test_links_tell_the_length_of_their_text(operations: Operations) -> None:
