@@ -39,6 +39,7 @@ from winlayers.driver.importing import InlineImporter
 from winlayers.driver.metadata import LAYER_CHAIN, build_layer_chain
 from winlayers.layer.chain import Chain
 from winlayers.layer.copying import copy_entries
+from winlayers.layer.entry import Entry, EntryKind
 from winlayers.layer.view import View
 
 _BASE = a_layer(
@@ -66,6 +67,8 @@ GZIPPED = gzip.compress(TARS["new"], mtime=0)
 DIFF_IDS = {name: "sha256:" + hashlib.sha256(tar).hexdigest() for name, tar in TARS.items()}
 _PATHS = {*(held.entry.path for held in _NEW), "Files/Users", "Files/Users/me.txt"}
 _PATHS -= {"Files/Windows/old.txt"}
+_PATHS_BELOW = {"Files", "Files/Windows", "Files/Windows/win.ini", "Files/Windows/old.txt"}
+_PATHS_BELOW |= {"Files/Users", "Files/Users/me.txt"}
 _CHANGE_COUNT = 17
 _KEPT = {"lock", "driver.db", *(f"windowsfilter/{name}/{LAYER_CHAIN}" for name in TARS)}
 _KEPT |= {
@@ -73,6 +76,9 @@ _KEPT |= {
     for name in TARS
     for file in ("layer.tar", "index.db", "layer.json")
 }
+_KEPT |= {f"windowsfilter/new/scratch/{name}" for name in ("data", "data/1", "lock", "scratch.db")}
+# Who only looks at a scratch leaves these.
+_KEPT |= {f"windowsfilter/new/scratch/scratch.db-{name}" for name in ("shm", "wal")}
 
 
 def open_store(root: Path, *, reexec: bool = False, tmpdir: Path | None = None) -> Driver:
@@ -144,6 +150,22 @@ def create_new(root: Path) -> None:
     open_unrecovered(root).create("new", "parent")
 
 
+def create_scratch(root: Path) -> None:
+    """What Docker does for a container."""
+    open_unrecovered(root).create_read_write("new", "parent", {"size": "20GB"})
+
+
+def use_scratch(root: Path) -> None:
+    """Open it, write to it, and close it."""
+    backend = PortableBackend(root)
+    with backend.scratch("new", Chain(("parent", "base"))) as scratch:
+        files = scratch.lookup("Files")
+        assert files is not None
+        node = scratch.create(files, "written.txt", Entry("", EntryKind.FILE))
+        with closing(scratch.open_content(node, writable=True)) as content:
+            content.write_at(0, b"written")
+
+
 def fill_new(root: Path) -> None:
     """Docker's second step; where the first is missing, both."""
     add(open_unrecovered(root), "new", io.BytesIO(GZIPPED))
@@ -201,7 +223,7 @@ def look(root: Path) -> str:
     """Open the store after a crash: how "new" is found; all else has to be as it was.
 
     Returns:
-        ``"absent"``, ``"created"`` or ``"whole"``; ``"orphaned"`` if it is absent and its parent too.
+        ``"absent"``, ``"created"``, ``"scratch"``, ``"written"`` or ``"whole"``; ``"orphaned"`` if it is absent and its parent too.
     """
     driver = open_store(root)
     assert leftovers(root) == []
@@ -222,11 +244,23 @@ def state_of(driver: Driver) -> str:
     assert driver.chain("new").layer_ids == ("parent", "base")
     if driver.usage("new").kind == "created":
         return "created"
+    if driver.usage("new").kind == "scratch":
+        return _check_scratch(driver)
     assert digest_of(driver, "new") == DIFF_IDS["new"]
     assert driver.usage("new").summary.diff_id == DIFF_IDS["new"]
     with closing(driver.view("new")) as view:
         _check_view(view)
     return "whole"
+
+
+def _check_scratch(driver: Driver) -> str:
+    with closing(driver.scratch("new")) as scratch:
+        assert scratch.quota == 20 << 30
+        if scratch.lookup("Files/written.txt") is None:
+            assert set(paths_of(scratch)) == _PATHS_BELOW
+            return "scratch"
+        assert set(paths_of(scratch)) == _PATHS_BELOW | {"Files/written.txt"}
+        return "written"
 
 
 def _check_view(view: View) -> None:

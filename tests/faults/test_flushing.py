@@ -165,7 +165,9 @@ def test_filled_layer_is_on_the_disk_before_it_is_published(
     assert disk.dirty == set()
 
 
-@pytest.mark.parametrize("story", [scenes.create_new, scenes.write_new, scenes.rebuild_new])
+@pytest.mark.parametrize(
+    "story", [scenes.create_new, scenes.create_scratch, scenes.write_new, scenes.rebuild_new]
+)
 def test_whatever_is_published_is_on_the_disk_before(
     nursery: Nursery, tmp_path: Path, story: sweeps.Story
 ) -> None:

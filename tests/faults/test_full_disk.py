@@ -39,6 +39,7 @@ SWEEPS = {
     "fill": ((scenes.create_new,), scenes.fill_new, ["created", "whole"]),
     "write": ((), scenes.write_new, ["absent", "whole"]),
     "look at a tar": ((scenes.save_tar,), scenes.look_at_tar, ["absent"]),
+    "create a scratch": ((), scenes.create_scratch, ["absent", "scratch"]),
     "rebuild": ((scenes.import_new,), scenes.rebuild_new, ["whole"]),
     "hold": ((scenes.import_new,), scenes.hold_new, ["whole"]),
 }
@@ -115,6 +116,10 @@ def test_only_full_disks_are_told_as_no_space(tmp_path: Path) -> None:
         raise PermissionError(errno.EACCES, "no")
     with pytest.raises(sqlite3.OperationalError), full_disk_told(tmp_path):
         sqlite3.connect(":memory:").execute("SELECT * FROM nothing")
+    shared = sqlite3.OperationalError("disk I/O error")
+    shared.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    with pytest.raises(NoSpace), full_disk_told(tmp_path):
+        raise shared
     closed = sqlite3.connect(":memory:")
     closed.close()
     with pytest.raises(sqlite3.ProgrammingError), full_disk_told(tmp_path):

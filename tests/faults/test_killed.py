@@ -37,10 +37,14 @@ SWEEPS = {
     "write": ((), scenes.write_new, ["absent", "whole"], 40),
     "look at a tar": ((scenes.save_tar,), scenes.look_at_tar, ["absent"], 20),
     "remove": ((scenes.import_new,), scenes.remove_new, ["whole", "absent"], 20),
+    "create a scratch": ((), scenes.create_scratch, ["absent", "scratch"], 30),
+    "remove a scratch": (
+        (scenes.create_scratch, scenes.use_scratch), scenes.remove_new, ["written", "absent"], 20,
+    ),
     "rebuild": ((scenes.import_new,), scenes.rebuild_new, ["whole"], 15),
     "hold": ((scenes.import_new,), scenes.hold_new, ["whole"], 40),
     "cleanup": ((sweeps.leave_a_mess,), scenes.clean, ["absent"], 20),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SWEEPS)

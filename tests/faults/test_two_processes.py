@@ -102,6 +102,22 @@ MEETINGS = {
     "two cleanups": (
         (sweeps.leave_a_mess,), scenes.clean, scenes.clean, True, {(GOOD, GOOD, "absent")},
     ),
+    "creation of a scratch and removal of its parent": (
+        (), scenes.create_scratch, scenes.remove_parent, False,
+        {("ParentMissing", GOOD, "orphaned"), (GOOD, "LayerHasChildren", "scratch")},
+    ),
+    "two uses of a scratch": (
+        (scenes.create_scratch,), scenes.use_scratch, scenes.use_scratch, False,
+        {("AlreadyExists", GOOD, "written"), (GOOD, "LayerMounted", "written")},
+    ),
+    "use of a scratch and removal": (
+        (scenes.create_scratch,), scenes.use_scratch, scenes.remove_new, False,
+        {(GOOD, "LayerMounted", "written"), ("LayerNotFound", GOOD, "absent")},
+    ),
+    "removal of a scratch and use": (
+        (scenes.create_scratch,), scenes.remove_new, scenes.use_scratch, False,
+        {(GOOD, "LayerNotFound", "absent"), (GOOD, GOOD, "absent")},
+    ),
     "new index and reading": (
         (scenes.import_new,), scenes.rebuild_new, scenes.read_new, False, {(GOOD, GOOD, "whole")},
     ),

@@ -46,28 +46,15 @@ CHILD = a_layer(
 CHAIN = Chain(("child", "base"))
 
 
-class Bench:
-    """A chain, and a scratch on it that is open for writing and can be opened again.
+class Desk:
+    """Short words for what is done to an open scratch.
 
     Args:
-        backend: an empty one.
-        quota: of the scratch, in bytes; 0 for no limit.
+        scratch: the scratch.
     """
 
-    def __init__(self, backend: Backend, quota: int = 0) -> None:
-        self.backend = backend
-        backend.import_tar(an_import("base", layer_tar(BASE)))
-        backend.import_tar(an_import("child", layer_tar(CHILD), "base"))
-        backend.create_scratch("s", CHAIN, quota, {})
-        self.scratch = self.open()
-
-    def open(self, *, read_only: bool = False) -> Scratch:
-        assert isinstance(self.backend, ScratchAccess)
-        return self.backend.scratch("s", CHAIN, read_only=read_only)
-
-    def reopen(self) -> None:
-        self.scratch.close()
-        self.scratch = self.open()
+    def __init__(self, scratch: Scratch) -> None:
+        self.scratch = scratch
 
     def at(self, path: str) -> Node:
         return node_at(self.scratch, path)
@@ -77,10 +64,6 @@ class Bench:
 
     def paths(self) -> list[str]:
         return paths_of(self.scratch)
-
-    def changes(self) -> list[str]:
-        with closing(self.backend.view("child", Chain(("base",)))) as old:
-            return [str(change) for change in changes(old, self.scratch)]
 
     def read(self, path: str, stream: str = "") -> bytes:
         return content_at(self.scratch, path, stream)
@@ -111,3 +94,31 @@ class Bench:
     def delete(self, *paths: str) -> None:
         for path in paths:
             self.scratch.delete(self.at(path))
+
+
+class Bench(Desk):
+    """A chain, and a scratch on it that is open for writing and can be opened again.
+
+    Args:
+        backend: an empty one.
+        quota: of the scratch, in bytes; 0 for no limit.
+    """
+
+    def __init__(self, backend: Backend, quota: int = 0) -> None:
+        self.backend = backend
+        backend.import_tar(an_import("base", layer_tar(BASE)))
+        backend.import_tar(an_import("child", layer_tar(CHILD), "base"))
+        backend.create_scratch("s", CHAIN, quota, {})
+        super().__init__(self.open())
+
+    def open(self, *, read_only: bool = False) -> Scratch:
+        assert isinstance(self.backend, ScratchAccess)
+        return self.backend.scratch("s", CHAIN, read_only=read_only)
+
+    def reopen(self) -> None:
+        self.scratch.close()
+        self.scratch = self.open()
+
+    def changes(self) -> list[str]:
+        with closing(self.backend.view("child", Chain(("base",)))) as old:
+            return [str(change) for change in changes(old, self.scratch)]

@@ -423,6 +423,7 @@ class PortableScratch(MergedView):
         self._flush()
         self._bring_data()
         self._shared.settle()
+        self._shared.data.sync_folder()
         if not self._is_torn:
             with self._store.transaction():
                 self._store.set_fact("clean", "1")

@@ -82,6 +82,7 @@ class DataFiles:
         for number in numbers:
             self._path(number).unlink(missing_ok=True)
             self._fresh.discard(number)
+            self._is_folder_synced = False
 
     def leave(self, numbers: Iterable[int]) -> bool:
         """Give up files that no part names any more.

@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from winlayers.backends.portable._index import from_signed, sql_text, text_factory, to_signed
+from winlayers.backends.portable._space import full_disk_told, is_full
 from winlayers.base.atomic import sync_directory, sync_file
 from winlayers.errors import PathNotFound, StoreCorrupt
 from winlayers.layer.entry import (
@@ -124,31 +125,29 @@ class NodeStore:
         read_only: whether somebody else may be writing it.
     Raises:
         StoreCorrupt: it is none of ours.
+        NoSpace: there is no room on the disk for what connections to it share.
     """
 
     def __init__(self, path: Path, layer_id: str, *, read_only: bool = False) -> None:
         self._layer_id = layer_id
         self.path = path
         self.is_read_only = read_only
-        mode = "ro" if read_only else "rw"
-        try:
-            self._db = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={mode}",
-                uri=True,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            self._db.text_factory = text_factory
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self.facts = dict(self._db.execute("SELECT key, value FROM facts"))
-        except sqlite3.Error as error:
-            raise StoreCorrupt(f"the scratch {path} cannot be read: {error}") from error
-        if self.facts.get("schema") != str(SCHEMA_VERSION):
-            self._db.close()
-            raise StoreCorrupt(
-                f"the scratch {path} has schema {self.facts.get('schema')}, this version reads "
-                f"{SCHEMA_VERSION}"
-            )
+        with full_disk_told(path.parent), ExitStack() as undo:
+            try:
+                self._db = undo.enter_context(closing(_connect(path, read_only=read_only)))
+                self._db.text_factory = text_factory
+                self._db.execute("PRAGMA synchronous=NORMAL")
+                self.facts = dict(self._db.execute("SELECT key, value FROM facts"))
+            except sqlite3.Error as error:
+                if is_full(error):
+                    raise
+                raise StoreCorrupt(f"the scratch {path} cannot be read: {error}") from error
+            if self.facts.get("schema") != str(SCHEMA_VERSION):
+                raise StoreCorrupt(
+                    f"the scratch {path} has schema {self.facts.get('schema')}, this version reads "
+                    f"{SCHEMA_VERSION}"
+                )
+            undo.pop_all()
         self._descriptors: dict[bytes, int] = {}
         # Whether it is on the disk that there is a log.
         self._is_log_known = False
@@ -517,6 +516,15 @@ class NodeStore:
             ).fetchone()[0]
             self._descriptors[security] = found
         return found
+
+
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+    )
 
 
 def make_database(path: Path, facts: dict[str, str], root: Entry, depth: int) -> None:

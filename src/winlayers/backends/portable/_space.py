@@ -14,6 +14,8 @@ from pathlib import Path
 from winlayers.errors import NoSpace
 
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+# The second is of the memory that connections to one database share, which is a file.
+_FULL_TO_SQLITE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 
 
 @contextmanager
@@ -40,5 +42,5 @@ def is_full(error: Exception) -> bool:
     """Whether an error says that a disk, or a quota, is full."""
     if isinstance(error, sqlite3.Error):
         # Errors that the module itself raises have no code.
-        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        return getattr(error, "sqlite_errorcode", None) in _FULL_TO_SQLITE
     return isinstance(error, OSError) and error.errno in _FULL
