@@ -100,7 +100,7 @@ class Loop(mfusepy.FUSE):  # type: ignore[misc]
         self._on_ready()
 
     def init_fuse_3(self, conn: _Pointer, config: _Pointer) -> None:
-        self._answers.on_stale = _Forgetter(_context().fuse).forget
+        self._answers.known.on_stale = _Forgetter(_context().fuse).forget
         config.contents.nullpath_ok = 1
         config.contents.use_ino = 1
         if self._is_fixed and conn.contents.capable & _CAP_CACHE_SYMLINKS:
@@ -206,7 +206,7 @@ class Loop(mfusepy.FUSE):  # type: ignore[misc]
     def _spare_flush(self, info: Any, path: bytes) -> None:
         """Have the kernel not tell of each close: writing has told errors, and the last one is told of."""
         if IS_LIBFUSE_3 and hasattr(info, "noflush"):
-            info.noflush = not self._answers.has_others(_text(path))
+            info.noflush = not self._answers.known.has_others(_text(path))
 
     def _list(self, offset: int, fip: Any, fill: Callable[[bytes, Any, int], int]) -> None:
         """Hand names on until libfuse has no room; it comes back with the place where it stopped."""

@@ -17,6 +17,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from winlayers.errors import PathNotFound, WinlayersError
@@ -26,8 +27,8 @@ from winlayers.layer.names import encode_name
 from winlayers.layer.tree import FileKind, Stat, Tree
 from winlayers.mounts.fuse import _xattrs
 from winlayers.mounts.fuse._handles import FileHandle, FolderHandle, HandleTable, Listed
+from winlayers.mounts.fuse._known import Known, above
 from winlayers.mounts.fuse._posixstat import OWNER_WRITES, PosixStat, is_link, posix_stat
-from winlayers.mounts.fuse._twins import Twins
 
 RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
@@ -38,8 +39,6 @@ BLOCK_SIZE = 4096
 MAX_NAME = 255
 # Bytes of the quota that a name of the scratch's own counts for.
 _NAME_COST = 1024
-# Names whose listings are kept, at about 500 bytes each.
-_MAX_LISTED = 50_000
 _log = logging.getLogger("winlayers.mounts")
 
 
@@ -76,14 +75,7 @@ class Operations:
         self._clock_ns = clock_ns
         self._disk_space = disk_space
         self._handles = HandleTable()
-        self._twins = Twins()
-        # By path, until anything changes: a folder that was listed is often listed again.
-        self._listings: dict[str, list[Listed]] = {}
-        self._listed_count = 0
-        # Files that setting an attribute made something of another type.
-        self._retyped: set[str] = set()
-        self.on_stale: Callable[[set[str], bool], None] = _nobody
-        """Called with paths of which the kernel shall forget what it knows, and whether to wait for that."""
+        self.known = Known()
 
     # -- looking -----------------------------------------------------------------------------------
 
@@ -93,11 +85,10 @@ class Operations:
         assert path is not None
         if (hidden := self._handles.hidden(path)) is not None:
             return self._stat_open(hidden)
-        if self._retyped:
-            self._check_type(path)
+        self.known.check_type(path)
         told = self._tree.stat(path)
         if self._tree.is_writable:
-            self._note(path, told)
+            self.known.note(path, told)
         return self._posix(told)
 
     def opendir(self, path: str) -> int:
@@ -107,7 +98,8 @@ class Operations:
         """What a folder has from a position on; read anew at its start."""
         handle = self._handles.folder(number)
         if offset == 0:
-            handle.listing = self._listed(handle.path)
+            path = handle.path
+            handle.listing = self.known.listing(path, lambda: self._list(path))
         listing = handle.listing
         return map(listing.__getitem__, range(offset, len(listing)))
 
@@ -136,31 +128,29 @@ class Operations:
         if not stat.S_ISREG(mode):
             raise OSError(errno.EPERM, "Windows has files, folders and links only")
         self._tree.open(path, writable=True, create=True, exclusive=True).close()
-        self._changed(_above(path))
+        self.known.changed(above(path))
 
     def mkdir(self, path: str, mode: int) -> None:
         self._tree.mkdir(path)
-        self._changed(_above(path))
+        self.known.changed(above(path))
 
     def unlink(self, path: str) -> None:
         if self._handles.hidden(path) is None:
             self._tree.unlink(path)
-            self._changed(path, _above(path))
-            self._twins.remove(path)
+            self.known.removed(path)
 
     def rmdir(self, path: str) -> None:
         self._tree.rmdir(path)
-        self._changed(path, _above(path))
-        self._twins.remove(path)
+        self.known.removed(path)
 
     def symlink(self, path: str, target: str) -> None:
         self._tree.symlink(target, path)
-        self._changed(_above(path))
+        self.known.changed(above(path))
 
     def link(self, path: str, target: str) -> None:
         made = self._tree.link(target, path)
-        self._twins.note(made.file_id, target, path)
-        self._changed(path, _above(path))
+        self.known.note_link(made.file_id, target, path)
+        self.known.changed(path, above(path))
 
     def rename(self, old: str, new: str, flags: int = 0) -> None:
         if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE):
@@ -168,16 +158,14 @@ class Operations:
         if self._handles.is_hiding(old, new):
             self._tree.unlink(old)
             self._handles.hide(old, new)
-            self._changed(old, _above(old))
-            self._twins.remove(old)
+            self.known.removed(old)
         elif flags & RENAME_EXCHANGE:
             self._tree.exchange(old, new)
             # No path has a NUL, so this one is nobody's.
             self._moved((old, "\0"), (new, old), ("\0", new))
         else:
             self._tree.rename(old, new, replace=not flags & RENAME_NOREPLACE)
-            self._changed(new)
-            self._twins.remove(new)
+            self.known.removed(new)
             self._moved((old, new))
 
     # -- metadata ----------------------------------------------------------------------------------
@@ -193,7 +181,7 @@ class Operations:
             wanted |= FILE_ATTRIBUTE_READONLY
         if told.kind is FileKind.FILE and wanted != told.attributes:
             self._tree.set_attributes(path, wanted)
-            self._changed(path)
+            self.known.changed(path)
 
     def chown(self, path: str | None, uid: int, gid: int, number: int | None = None) -> None:
         """Nothing: owners of Windows are in the descriptor."""
@@ -214,7 +202,7 @@ class Operations:
             access=None if access_ns is None else ns_to_filetime(access_ns),
             write=None if write_ns is None else ns_to_filetime(write_ns),
         )
-        self._changed(path)
+        self.known.changed(path)
 
     def now_ns(self) -> int:
         """Nanoseconds since 1970."""
@@ -227,20 +215,18 @@ class Operations:
         return _xattrs.read(self._tree, path, name)
 
     def setxattr(self, path: str, name: str, value: bytes, flags: int, position: int = 0) -> None:
-        before = self._tree.stat(path).kind
-        _xattrs.write(self._tree, path, name, value, flags)
-        self._tell_type(path, before)
+        with self._watched_type(path):
+            _xattrs.write(self._tree, path, name, value, flags)
 
     def removexattr(self, path: str, name: str) -> None:
-        before = self._tree.stat(path).kind
-        _xattrs.remove(self._tree, path, name)
-        self._tell_type(path, before)
+        with self._watched_type(path):
+            _xattrs.remove(self._tree, path, name)
 
     # -- contents ----------------------------------------------------------------------------------
 
     def create(self, path: str, mode: int, flags: int) -> int:
         number = self._open(path, flags, create=True)
-        self._changed(_above(path))
+        self.known.changed(path, above(path))
         return number
 
     def open(self, path: str, flags: int) -> int:
@@ -260,7 +246,7 @@ class Operations:
         handle = self._handles.file(number)
         handle.content.write_at(offset, data)
         # Not waited for: the kernel may hold pages of another path that is written at the same time.
-        self._changed(handle.path, wait=False)
+        self.known.changed(handle.path, wait=False)
         return len(data)
 
     def truncate(self, path: str | None, size: int, number: int | None = None) -> None:
@@ -269,11 +255,11 @@ class Operations:
             handle = self._handles.file(number)
         if handle is not None:
             handle.content.truncate(size)
-            self._changed(handle.path)
+            self.known.changed(handle.path)
         else:
             assert path is not None
             self._tree.truncate(path, size)
-            self._changed(path)
+            self.known.changed(path)
 
     def fallocate(self, path: str | None, mode: int, offset: int, size: int, number: int) -> None:
         """Have a file reach to an end; holes and the like are left to what programs do without."""
@@ -282,13 +268,13 @@ class Operations:
         content = self._handles.file(number).content
         if offset + size > content.size:
             content.truncate(offset + size)
-            self._changed(self._handles.path(path, number))
+            self.known.changed(self._handles.path(path, number))
 
     def flush(self, path: str | None, number: int) -> None:
         handle = self._handles.file(number)
         if handle.writable:
             handle.content.flush()
-            self._changed(handle.path)
+            self.known.changed(handle.path)
 
     def fsync(self, path: str | None, datasync: int, number: int) -> None:
         self._handles.file(number).content.sync()
@@ -307,58 +293,9 @@ class Operations:
                 # One that cannot be written must not keep the others from it.
                 _log.exception("closing %s", handle.path)
 
-    # -- what the kernel knows ---------------------------------------------------------------------
-
-    def _note(self, path: str, told: Stat) -> None:
-        """Remember a path that is not the only one of its file."""
-        if told.link_count > 1 or path[1:] != told.path:
-            self._twins.note(told.file_id, path, "/" + told.path)
-
-    def _changed(self, *paths: str, wait: bool = True) -> None:
-        """Forget listings, and have the kernel forget what it knows of the same files by other paths."""
-        self._listings = {}
-        if self._twins:
-            stale = set[str]().union(*map(self._twins.others, paths))
-            if stale:
-                self.on_stale(stale, wait)
-
-    def has_others(self, path: str) -> bool:
-        """Whether the kernel knows the file by other paths too, and has to be told of changes."""
-        return bool(self._twins) and bool(self._twins.others(path))
-
-    def _moved(self, *moves: tuple[str, str]) -> None:
-        """Have all that is known by path follow renames."""
-        for old, new in moves:
-            self._handles.move(old, new)
-        self._listings = {}
-        if not self._twins:
-            return
-        stale = set[str]()
-        for old, new in moves:
-            stale |= self._twins.others(old) | self._twins.others(_above(old))
-            stale |= self._twins.others(_above(new))
-            self._twins.move(old, new)
-            # What lies below under other spellings is where it was only as far as the kernel knows.
-            stale |= self._twins.below(old)
-        if stale:
-            self.on_stale(stale, True)
-
-    def _tell_type(self, path: str, before: FileKind) -> None:
-        """Note what the kernel would take for damage: that a file is of another type than before."""
-        if self._tree.stat(path).kind is not before:
-            self._retyped.add(path)
-        self._changed(path)
-
-    def _check_type(self, path: str) -> None:
-        """Have the kernel look again, once, where it knows a file of another type."""
-        if path in self._retyped:
-            self._retyped.discard(path)
-            raise OSError(errno.ESTALE, "the file is of another type now")
-
     # -- inside ------------------------------------------------------------------------------------
 
     def _open(self, path: str, flags: int, *, create: bool) -> int:
-        # Which of the two is set where both are, is of no interest to a tree.
         writable = create or bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC))
         content = self._tree.open(
             path,
@@ -367,29 +304,35 @@ class Operations:
             exclusive=create and bool(flags & os.O_EXCL),
             truncate=bool(flags & os.O_TRUNC),
         )
+        if flags & os.O_TRUNC:
+            self.known.changed(path)
         return self._handles.add(FileHandle(path, content, writable))
+
+    def _moved(self, *moves: tuple[str, str]) -> None:
+        """Have all that is known by path follow renames."""
+        for old, new in moves:
+            self._handles.move(old, new)
+        self.known.moved(*moves)
+
+    @contextmanager
+    def _watched_type(self, path: str) -> Iterator[None]:
+        """Tell the kernel of a change, and if it made something of another type of a file."""
+        before = self._tree.stat(path).kind
+        yield
+        if self._tree.stat(path).kind is not before:
+            self.known.retyped(path)
+        self.known.changed(path)
 
     def _stat_open(self, handle: FileHandle) -> PosixStat:
         return posix_stat(self._tree.fstat(handle.content))
 
-    def _listed(self, path: str) -> list[Listed]:
-        known = self._listings.get(path)
-        if known is not None:
-            return known
-        listings = self._listings
+    def _list(self, path: str) -> list[Listed]:
         stats = self._tree.scandir(path)
         if self._tree.is_writable:
-            above = path.rstrip("/") + "/"
+            prefix = path.rstrip("/") + "/"
             for told in stats:
-                self._note(above + told.name, told)
-        listing = [Listed(encode_name(told.name), self._posix(told)) for told in stats]
-        if self._listed_count > _MAX_LISTED:
-            self._listed_count = 0
-            listings.clear()
-        self._listed_count += len(listing)
-        # If something changed meanwhile, the table is another one now, and this is not kept.
-        listings[path] = listing
-        return listing
+                self.known.note(prefix + told.name, told)
+        return [Listed(encode_name(told.name), self._posix(told)) for told in stats]
 
     def _posix(self, told: Stat) -> PosixStat:
         return posix_stat(told, link_size=self._link_size(told) if is_link(told) else None)
@@ -400,12 +343,3 @@ class Operations:
             return len(self._tree.readlink(told.path).encode("utf-8", "surrogatepass"))
         except WinlayersError:
             return 0  # it cannot be read, which who reads it will be told
-
-
-def _above(path: str) -> str:
-    """The folder of a path."""
-    return path.rpartition("/")[0] or "/"
-
-
-def _nobody(paths: set[str], wait: bool) -> None:
-    """Tells no kernel."""

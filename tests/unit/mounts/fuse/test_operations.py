@@ -87,6 +87,8 @@ def test_folder_that_changed_is_listed_anew(operations: Operations) -> None:
     operations.release(None, number)
     number = operations.opendir("/dir")
     assert [one.stat.size for one in operations.readdir(number, 0)] == [6]
+    operations.release(None, operations.open("/dir/d", os.O_WRONLY | os.O_TRUNC))
+    assert [one.stat.size for one in operations.readdir(number, 0)] == [0]
 
 
 def test_links_tell_the_length_of_their_text(operations: Operations) -> None:

@@ -18,7 +18,7 @@ def twins() -> Twins:
 def stale(operations: Operations) -> list[set[str]]:
     """What the kernel is told to forget, call by call."""
     told: list[set[str]] = []
-    operations.on_stale = lambda paths, wait: told.append(paths)
+    operations.known.on_stale = lambda paths, wait: told.append(paths)
     return told
 
 
