@@ -223,7 +223,10 @@ class Scratch(View, Protocol):
     """
 
     def together(self) -> AbstractContextManager[None]:
-        """Have what is done in the ``with`` block count as one operation: whole, or absent if it raises."""
+        """Have what is done in the ``with`` block count as one operation: whole, or absent if it raises.
+
+        Bytes that are written in the block do not come back.
+        """
 
     def create(self, directory: Node, name: str, entry: Entry) -> Node:
         """A new empty file or directory with the metadata of ``entry`` (its path is not looked at).
@@ -255,7 +258,12 @@ class Scratch(View, Protocol):
         """A new empty alternate stream, also of a directory. Raises AlreadyExists."""
 
     def delete_stream(self, node: Node, stream: str) -> None:
-        """Take an alternate stream away. Raises PathNotFound."""
+        """Take an alternate stream away.
+
+        Raises:
+            PathNotFound: there is no such stream.
+            InUse: somebody has it open.
+        """
 
     def link_count(self, node: Node) -> int:
         """How many names a file has in this scratch; 1 for one that comes from the chain."""
@@ -269,7 +277,7 @@ class Scratch(View, Protocol):
 
     @property
     def held_size(self) -> int:
-        """Bytes that it holds: written contents, and 1 KiB an own name."""
+        """Bytes that it holds: written contents, and 1 KiB for each own name, of streams too."""
 
 
 def walk(view: View, start: Node) -> Iterator[Node]:
