@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from winlayers.backends.portable.backend import PortableBackend
 from winlayers.config import Config
@@ -10,7 +11,9 @@ from winlayers.driver.child import Child, start_child
 from winlayers.driver.driver import Driver
 from winlayers.driver.importing import ChildImporter, Importer, InlineImporter
 from winlayers.errors import InvalidArgument
-from winlayers.mounts.fuse.mounter import FuseMounter
+
+if TYPE_CHECKING:
+    from winlayers.mounts.contract import Mounter
 
 BACKENDS = ("auto", "portable")
 
@@ -31,11 +34,16 @@ def open_driver(config: Config, *, start_child: Callable[[], Child] = start_chil
         raise InvalidArgument(
             f"there is no backend {config.backend!r}; choose one of {', '.join(BACKENDS)}"
         )
-    mounter = FuseMounter("winlayers.mountworker")
-    backend = PortableBackend(config.root, tmpdir=config.tmpdir, mounter=mounter)
+    backend = PortableBackend(config.root, tmpdir=config.tmpdir, mounter=_open_mounter)
     importer: Importer = InlineImporter(backend)
     if config.reexec:
         importer = ChildImporter(config.root, config.tmpdir, start_child)
     driver = Driver(config.root, backend, importer, config.options)
     driver.cleanup()
     return driver
+
+
+def _open_mounter() -> Mounter:
+    from winlayers.mounts.fuse.mounter import FuseMounter
+
+    return FuseMounter("winlayers.mountworker")

@@ -37,7 +37,7 @@ class Place:
         self.folder = folder
         self.home = folder / "home"
         self.mounter = FuseMounter("winlayers.mountworker")
-        self.backend = PortableBackend(self.home, mounter=self.mounter)
+        self.backend = PortableBackend(self.home, mounter=lambda: self.mounter)
         self.driver = Driver(self.home, self.backend, InlineImporter(self.backend))
         self.mounts: list[MountInfo] = []
         self._count = 0

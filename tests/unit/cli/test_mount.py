@@ -49,7 +49,7 @@ class Waiting:
 @pytest.fixture
 def mounter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Waiting]:
     mounter = Waiting()
-    monkeypatch.setattr("winlayers.assembly.FuseMounter", lambda worker: mounter)
+    monkeypatch.setattr("winlayers.assembly._open_mounter", lambda: mounter)
     yield mounter
     for path in list(mounter.served):
         mounter.end(path)

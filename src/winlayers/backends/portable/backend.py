@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -55,11 +55,11 @@ from winlayers.layer.entry import (
 from winlayers.layer.merge import MergedView
 from winlayers.layer.names import FILES
 from winlayers.layer.view import View
-from winlayers.mounts.contract import Mounter, MountRequest
 
 if TYPE_CHECKING:
     from winlayers.backends.portable._scratch import PortableScratch
     from winlayers.base.blocks import BlockPump
+    from winlayers.mounts.contract import Mounter
 
 LAYERS = "windowsfilter"
 SEALED = "sealed"
@@ -73,11 +73,16 @@ class PortableBackend:
     Args:
         root: the home of the store; made if it is not there.
         tmpdir: where to stage, on the same disk as ``root``; by default ``ROOT/tmp``.
-        mounter: shows layers to the operating system, or None where nobody wants that.
+        mounter: gives what shows layers to the operating system, when that is first wanted; None where it
+            never is.
     """
 
     def __init__(
-        self, root: Path, *, tmpdir: Path | None = None, mounter: Mounter | None = None
+        self,
+        root: Path,
+        *,
+        tmpdir: Path | None = None,
+        mounter: Callable[[], Mounter] | None = None,
     ) -> None:
         self._root = root
         self._tmpdir = tmpdir
@@ -255,6 +260,8 @@ class PortableBackend:
         self, layer_id: str, chain: Chain, path: Path, *, read_only: bool, raw: bool
     ) -> MountProcess:
         """See ``backends.contract.Mounts``."""
+        from winlayers.mounts.contract import MountRequest
+
         read_only = read_only or not self._is_scratch(layer_id)
         info = self._wanted_mounter().mount(
             MountRequest(self._root, self._tmpdir, layer_id, chain.layer_ids, path, read_only, raw)
@@ -270,7 +277,7 @@ class PortableBackend:
     def _wanted_mounter(self) -> Mounter:
         if self._mounter is None:
             raise Unsupported("this store was opened without a means to mount")
-        return self._mounter
+        return self._mounter()
 
     def _difference(self, layer_id: str, chain: Chain) -> EntryReader:
         """The entries that make the chain of a scratch what the scratch shows now."""
