@@ -1,6 +1,8 @@
 """``python -m winlayers``: the command line."""
 
-from winlayers.cli.main import main
+import sys
+
+from winlayers.cli.main import run_program
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_program())
