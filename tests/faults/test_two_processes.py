@@ -18,7 +18,7 @@ from tests.faults import scenes, sweeps
 from tests.faults.forks import Actor, Bell, Nursery, Outcome
 from tests.faults.sweeps import Step
 from tests.support.builders import content_at, paths_of
-from winlayers.driver import refcount
+from winlayers.driver import database
 from winlayers.driver.refcount import RefCounts
 from winlayers.errors import StoreLocked
 
@@ -208,7 +208,7 @@ def test_counts_of_many_processes_add_up(nursery: Nursery, tmp_path: Path) -> No
 def test_counts_locked_by_another_process_for_long_are_busy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refcount, "_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(database, "_WAIT_SECONDS", 0.05)
     counts = RefCounts(tmp_path / "driver.db")
     counts.add("base")
     with closing(sqlite3.connect(tmp_path / "driver.db", isolation_level=None)) as other:

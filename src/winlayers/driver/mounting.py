@@ -10,13 +10,10 @@ memory there.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from winlayers.base.processes import process_start_time
+from winlayers.driver.database import is_running, open_database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS mounts (
@@ -29,7 +26,6 @@ CREATE TABLE IF NOT EXISTS mounts (
 ) WITHOUT ROWID
 """
 _COLUMNS = "layer_id, path, read_only, raw, pid, started"
-_WAIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +51,7 @@ class MountedLayer:
     @property
     def is_alive(self) -> bool:
         """Whether the process that serves it still runs."""
-        return str(process_start_time(self.pid)) == self.started
+        return is_running(self.pid, self.started)
 
 
 class MountTable:
@@ -76,10 +72,10 @@ class MountTable:
         """All mounts, the dead among them."""
         if not self._path.exists():
             return []
-        with self._connection() as db:
+        with open_database(self._path) as db:
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'mounts'").fetchone():
                 return []
-            rows = db.execute(f"SELECT {_COLUMNS} FROM mounts ORDER BY layer_id").fetchall()  # noqa: S608
+            rows = db.execute(f"SELECT {_COLUMNS} FROM mounts ORDER BY layer_id").fetchall()  # noqa: S608 - columns are a constant
         return [
             MountedLayer(layer_id, Path(path), bool(read_only), bool(raw), pid, started)
             for layer_id, path, read_only, raw, pid, started in rows
@@ -87,7 +83,7 @@ class MountTable:
 
     def add(self, mount: MountedLayer) -> None:
         """Note a mount, in the place of another of that layer."""
-        with self._connection() as db:
+        with open_database(self._path) as db:
             db.execute(_SCHEMA)
             db.execute(
                 "INSERT OR REPLACE INTO mounts VALUES (?, ?, ?, ?, ?, ?)",
@@ -99,12 +95,5 @@ class MountTable:
 
     def remove(self, layer_id: str) -> None:
         """Forget a mount."""
-        with self._connection() as db:
+        with open_database(self._path) as db:
             db.execute("DELETE FROM mounts WHERE layer_id = ?", (layer_id,))
-
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        with closing(
-            sqlite3.connect(self._path, timeout=_WAIT_SECONDS, isolation_level=None)
-        ) as db:
-            yield db

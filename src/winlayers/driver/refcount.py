@@ -14,11 +14,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from winlayers.base.processes import process_start_time
-from winlayers.errors import NoSpace, StoreLocked
+from winlayers.driver.database import is_running, open_database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS holds (
@@ -29,7 +29,6 @@ CREATE TABLE IF NOT EXISTS holds (
     PRIMARY KEY (layer_id, pid, started)
 ) WITHOUT ROWID
 """
-_WAIT_SECONDS = 30.0
 
 
 class RefCounts:
@@ -91,7 +90,7 @@ class RefCounts:
         return sum(
             count
             for layer, pid, started, count in self._counts()
-            if layer == layer_id and _lives(pid, started)
+            if layer == layer_id and is_running(pid, started)
         )
 
     def holders(self, layer_id: str) -> list[int]:
@@ -100,13 +99,13 @@ class RefCounts:
             {
                 pid
                 for layer, pid, started in self._rows()
-                if layer == layer_id and _lives(pid, started)
+                if layer == layer_id and is_running(pid, started)
             }
         )
 
     def forget_the_dead(self) -> list[str]:
         """Drop the counts of processes that are gone; the layers concerned."""
-        gone = [row for row in self._rows() if not _lives(*row[1:])]
+        gone = [row for row in self._rows() if not is_running(*row[1:])]
         if gone:
             with self._transaction() as db:
                 db.executemany(
@@ -122,48 +121,22 @@ class RefCounts:
         """Who holds what, and how often; nothing is written for this, not even the database."""
         if not self._path.exists():
             return []
-        with self._connection() as db:
+        with open_database(self._path) as db:
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'holds'").fetchone():
                 return []
             return db.execute("SELECT layer_id, pid, started, count FROM holds").fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._connection() as db:
+        with open_database(self._path) as db:
             db.execute("BEGIN IMMEDIATE")
             db.execute(_SCHEMA)
             yield db
             db.execute("COMMIT")
 
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with closing(
-                sqlite3.connect(self._path, timeout=_WAIT_SECONDS, isolation_level=None)
-            ) as db:
-                yield db
-        except sqlite3.OperationalError as error:
-            # The low byte is the kind; the rest tells where within SQLite it arose.
-            kind = error.sqlite_errorcode & 0xFF
-            if kind == sqlite3.SQLITE_FULL:
-                raise NoSpace(f"the disk of {self._path} is full; free some space") from error
-            if kind == sqlite3.SQLITE_BUSY:
-                raise StoreLocked(
-                    f"another process has kept {self._path} locked for {_WAIT_SECONDS:.0f} seconds; "
-                    "try again when it has ended"
-                ) from error
-            raise
-
 
 def _this_process() -> tuple[int, str]:
     return os.getpid(), str(process_start_time(os.getpid()))
-
-
-def _lives(pid: int, started: str) -> bool:
-    try:
-        return str(process_start_time(pid)) == started
-    except PermissionError:
-        return True  # somebody has the number, and it cannot be told who: then the layer stays held
 
 
 def _total(db: sqlite3.Connection, layer_id: str) -> int:

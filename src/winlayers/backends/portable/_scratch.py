@@ -52,7 +52,6 @@ from winlayers.layer.merge import MergedView
 from winlayers.layer.names import fold
 from winlayers.layer.view import NODE_LINKED, Content, Metadata, Node
 
-SCRATCH = "scratch"
 DATABASE = "scratch.db"
 DATA = "data"
 LOCK = "lock"

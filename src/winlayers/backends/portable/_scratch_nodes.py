@@ -202,7 +202,7 @@ class NodeStore:
 
     def child(self, parent: int, folded: str) -> Node | None:
         row = self._db.execute(
-            f"SELECT {_COLUMNS} FROM names m LEFT JOIN nodes n ON n.id = m.node"  # noqa: S608
+            f"SELECT {_COLUMNS} FROM names m LEFT JOIN nodes n ON n.id = m.node"  # noqa: S608 - columns and tables are constants
             " WHERE m.parent = ? AND m.folded = CAST(? AS TEXT)",
             (parent, sql_text(folded)),
         ).fetchone()
@@ -210,7 +210,7 @@ class NodeStore:
 
     def children(self, parent: int) -> list[Node]:
         rows = self._db.execute(
-            f"SELECT {_COLUMNS} FROM names m LEFT JOIN nodes n ON n.id = m.node"  # noqa: S608
+            f"SELECT {_COLUMNS} FROM names m LEFT JOIN nodes n ON n.id = m.node"  # noqa: S608 - columns and tables are constants
             " WHERE m.parent = ? ORDER BY m.folded",
             (parent,),
         ).fetchall()
@@ -359,7 +359,7 @@ class NodeStore:
         """Set columns: ``attributes``, times, ``size``, ``flags``."""
         names = ", ".join(f"{name} = ?" for name in columns)
         values = [to_signed(value) for value in columns.values()]
-        self._db.execute(f"UPDATE nodes SET {names} WHERE id = ?", (*values, row))  # noqa: S608
+        self._db.execute(f"UPDATE nodes SET {names} WHERE id = ?", (*values, row))  # noqa: S608 - columns and tables are constants
 
     def follow_kind(self, row: int) -> None:
         """Have the attributes tell what a node is: whether a directory, and whether a reparse point."""
@@ -409,7 +409,7 @@ class NodeStore:
             ("parts", "node"), ("lowers", "node"), ("details", "node"),
             ("names", "parent"), ("nodes", "id"),
         ):  # fmt: skip
-            self._db.execute(f"DELETE FROM {table} WHERE {column} = ?", (row,))  # noqa: S608
+            self._db.execute(f"DELETE FROM {table} WHERE {column} = ?", (row,))  # noqa: S608 - columns and tables are constants
         return [number for (number,) in data]
 
     def set_name(self, parent: int, name: str, folded: str, row: int | None) -> None:

@@ -70,7 +70,7 @@ class SealedTable:
 
     def children(self, parent: int) -> list[Node]:
         rows = self._db.execute(
-            f"SELECT {_COLUMNS} FROM entries WHERE parent = ? ORDER BY folded",  # noqa: S608
+            f"SELECT {_COLUMNS} FROM entries WHERE parent = ? ORDER BY folded",  # noqa: S608 - columns and tables are constants
             (parent,),
         )
         return [
@@ -89,7 +89,7 @@ class SealedTable:
 
     def node(self, row: int) -> Node:
         found = self._db.execute(
-            f"SELECT {_COLUMNS} FROM entries WHERE id = ?",  # noqa: S608
+            f"SELECT {_COLUMNS} FROM entries WHERE id = ?",  # noqa: S608 - columns and tables are constants
             (row,),
         ).fetchone()
         if found is None:

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 
 LAYERS = "windowsfilter"
 SEALED = "sealed"
+SCRATCH = "scratch"
 PACK = "layer.tar"
 INDEX = "index.db"
 
@@ -123,7 +124,7 @@ class PortableBackend:
     def create_scratch(
         self, layer_id: str, chain: Chain, size: int, files: Mapping[str, bytes]
     ) -> None:
-        from winlayers.backends.portable._scratch import SCRATCH, PortableScratch, make_scratch
+        from winlayers.backends.portable._scratch import PortableScratch, make_scratch
 
         self._check_disk()
         self._check_chain(chain)
@@ -234,7 +235,7 @@ class PortableBackend:
             LayerNotFound: there is no such scratch.
             LayerMounted: another process writes it.
         """
-        from winlayers.backends.portable._scratch import SCRATCH, PortableScratch, chain_of
+        from winlayers.backends.portable._scratch import PortableScratch, chain_of
 
         if not self._is_scratch(layer_id):
             raise LayerNotFound(f"layer {layer_id} is no scratch, so it takes no writes")
@@ -251,7 +252,7 @@ class PortableBackend:
     def check_unused(self, layer_id: str) -> None:
         """See ``backends.contract.ScratchAccess``."""
         if self._is_scratch(layer_id):
-            from winlayers.backends.portable._scratch import SCRATCH, check_unwritten
+            from winlayers.backends.portable._scratch import check_unwritten
 
             with self._removal_told(layer_id):
                 check_unwritten(self._layers / layer_id / SCRATCH, layer_id)
@@ -400,7 +401,7 @@ class PortableBackend:
         return False
 
     def _is_scratch(self, layer_id: str) -> bool:
-        return (self._layers / layer_id / "scratch").is_dir()
+        return (self._layers / layer_id / SCRATCH).is_dir()
 
     def _usage_of_scratch(self, layer_id: str, disk_size: int) -> Usage:
         with self.scratch(layer_id, Chain(), read_only=True) as scratch:

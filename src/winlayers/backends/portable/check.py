@@ -17,9 +17,9 @@ from pathlib import Path
 
 from winlayers.backends.portable import _index
 from winlayers.backends.portable._record import RECORD, Record, read_record
-from winlayers.backends.portable._scratch import DATA, DATABASE, SCRATCH, chain_of
+from winlayers.backends.portable._scratch import DATA, DATABASE, chain_of
 from winlayers.backends.portable._scratch_nodes import NodeStore
-from winlayers.backends.portable.backend import INDEX, LAYERS, PACK, SEALED
+from winlayers.backends.portable.backend import INDEX, LAYERS, PACK, SCRATCH, SEALED
 from winlayers.base.digest import Digest, digest_of
 from winlayers.base.fileobj import Readable
 from winlayers.base.locking import FileLock

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from winlayers.backends.portable._tree import SealedTable
-from winlayers.backends.portable.backend import INDEX, PACK, SEALED
+from winlayers.backends.portable.backend import INDEX, PACK, SCRATCH, SEALED
 from winlayers.errors import LayerNotFound, Unsupported
 from winlayers.layer.merge import MergedView
 from winlayers.layer.view import View
 
-SCRATCH = "scratch"
 # What Windows itself keeps in the folder of a layer.
 _NATIVE_NAMES = ("Files", "Hives", "UtilityVM", "blank.vhdx", "sandbox.vhdx", "layout")
 
