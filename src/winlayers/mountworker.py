@@ -10,6 +10,9 @@ from winlayers.layer.view import View
 from winlayers.mounts.contract import MountRequest
 from winlayers.mounts.fuse.server import run_and_exit
 
+# How much later than it was answered a change may be seen by who does not look through the mount.
+_DELAY_SECONDS = 0.02
+
 
 def open_view(request: MountRequest) -> tuple[View, bool]:
     """What a request asks for, and whether it never changes.
@@ -23,6 +26,8 @@ def open_view(request: MountRequest) -> tuple[View, bool]:
     scratch = backend.scratch(request.layer_id, chain, read_only=request.read_only)
     if request.read_only:
         scratch.freeze()
+    else:
+        scratch.gather(_DELAY_SECONDS)
     return scratch, request.read_only
 
 

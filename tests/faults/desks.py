@@ -44,9 +44,11 @@ def open_box(root: Path, *, read_only: bool = False) -> PortableScratch:
 
 
 @contextmanager
-def desk_at(root: Path) -> Iterator[Desk]:
+def desk_at(root: Path, *, gathers: bool = False) -> Iterator[Desk]:
     """The scratch, open; closed at the end."""
     with open_box(root) as scratch:
+        if gathers:
+            scratch.gather(None)
         yield Desk(scratch)
 
 
@@ -166,9 +168,9 @@ STORIES: dict[str, list[Step]] = {
 }
 
 
-def play(root: Path, steps: list[Step]) -> None:
-    """Open the scratch, do these steps, and close it."""
-    with desk_at(root) as desk:
+def play(root: Path, steps: list[Step], *, gathers: bool = False) -> None:
+    """Open the scratch, do these steps, and close it; ``gathers``: with few commits."""
+    with desk_at(root, gathers=gathers) as desk:
         for step in steps:
             step(desk)
 

@@ -139,7 +139,7 @@ def may_mount() -> bool:
     return False
 
 
-def mount_small_disk(folder: Path) -> None:
+def mount_small_disk(folder: Path, size: int = DISK_SIZE) -> None:
     """A small disk that only this process and its children see, and that goes when they end."""
     libc = ctypes.CDLL(None, use_errno=True)
 
@@ -150,8 +150,8 @@ def mount_small_disk(folder: Path) -> None:
     folder.mkdir()
     checked(libc.unshare(_CLONE_NEWNS))
     checked(libc.mount(b"none", b"/", None, _MS_REC_PRIVATE, None))
-    size = f"size={DISK_SIZE}".encode()
-    checked(libc.mount(b"none", os.fsencode(folder), b"tmpfs", 0, size))
+    option = f"size={size}".encode()
+    checked(libc.mount(b"none", os.fsencode(folder), b"tmpfs", 0, option))
 
 
 def free_space(folder: Path) -> int:

@@ -112,7 +112,7 @@ class TreeMachine(RuleBasedStateMachine):
         super().__init__()
         self.home = Path(tempfile.mkdtemp(prefix="winlayers-machine-"))
         self.now_filetime = EPOCH + 10**16
-        self.generation = 0
+        self.generation = self.openings = 0
         self.handles: list[Handle] = []
         self.ids: dict[int, ModelNode] = {}
         self.numbers: dict[ModelNode, int] = {}
@@ -135,6 +135,9 @@ class TreeMachine(RuleBasedStateMachine):
 
         tables = [self.backend.table(layer_id) for layer_id in self.chain]
         self.scratch = PortableScratch(self.folder, "s", tables, clock_ns=clock_ns)
+        self.openings += 1
+        if self.openings % 2:
+            self.scratch.gather(None)
         self.tree = Tree(self.scratch, clock_ns=clock_ns)
         self.ids.clear()
         self.numbers.clear()
@@ -452,6 +455,7 @@ class TreeMachine(RuleBasedStateMachine):
         """What was done is there after the process is gone; the times of the last writes are the disk's."""
         if is_synced:
             self.tree.sync()
+        self.scratch.commit()
         self.generation += 1
         folder = self.home / f"scratch{self.generation}"
         shutil.copytree(self.folder, folder)

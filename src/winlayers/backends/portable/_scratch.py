@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
@@ -34,6 +34,7 @@ from winlayers.backends.portable._scratch_nodes import ROOT, NodeStore, StoredPa
 from winlayers.backends.portable._space import full_disk_told
 from winlayers.backends.portable._tree import SealedTable
 from winlayers.base.atomic import sync_directory, sync_file
+from winlayers.base.delayed import DelayedCall
 from winlayers.base.fileobj import SizedReader
 from winlayers.base.locking import FileLock
 from winlayers.errors import (
@@ -174,6 +175,10 @@ class PortableScratch(MergedView):
             # What an operation must undo if it fails, and what it leaves to be removed if not.
             self._rebound: list[tuple[tuple[int, int], OpenNode]] = []
             self._gone: list[int] = []
+            # What operations left that are not committed yet.
+            self._to_leave: list[int] = []
+            self._committer: DelayedCall | None = None
+            self._held_before = 0
             # Whether something failed half way, so that there may be files to be removed.
             self._is_torn = False
             data = DataFiles(folder / DATA)
@@ -387,6 +392,29 @@ class PortableScratch(MergedView):
         """
         self._store.freeze()
 
+    def gather(self, delay_seconds: float | None) -> None:
+        """Commit changes that come soon after each other together: it is quicker, and others see them later.
+
+        Args:
+            delay_seconds: how long a change may wait for others; None until there are many, or ``sync``.
+        """
+        if delay_seconds is None:
+            self._store.commits.gather(lambda: None)
+        else:
+            self._committer = DelayedCall(self.commit, delay_seconds)
+            self._store.commits.gather(self._committer.ask)
+
+    def commit(self) -> None:
+        """Commit what was gathered, for others to see.
+
+        Raises:
+            NoSpace: the disk is full, and it is lost: after this the scratch can only be closed.
+        """
+        with self._shared.lock, full_disk_told(self._folder):
+            if not self._is_closed:
+                self._store.commits.commit()
+                self._leave()
+
     @property
     def own_count(self) -> int:
         """How many files and directories it has nodes of its own for."""
@@ -406,6 +434,8 @@ class PortableScratch(MergedView):
         return self._shared.quota.held
 
     def close(self) -> None:
+        if self._committer is not None:
+            self._committer.stop()
         with self._shared.lock, full_disk_told(self._folder):
             if self._is_closed:
                 return
@@ -421,11 +451,14 @@ class PortableScratch(MergedView):
         """Leave nothing for the next one to recover."""
         self._flush()
         self._bring_data()
+        self._store.commits.commit()
+        self._leave()
         self._shared.settle()
         self._shared.data.sync_folder()
         if not self._is_torn:
             with self._store.transaction():
                 self._store.set_fact("clean", "1")
+            self._store.commits.commit()
 
     # -- the layers below, for open contents ---------------------------------------------------------
 
@@ -449,37 +482,52 @@ class PortableScratch(MergedView):
 
     # -- inside; the lock is held ---------------------------------------------------------------------
 
-    @contextmanager
-    def _change(self) -> Iterator[None]:
+    def _change(self) -> AbstractContextManager[None]:
         """One operation: whole or absent."""
         if self._read_only:
             raise IllegalState(f"scratch {self._store.layer_id} was opened to be looked at only")
-        with self._shared.lock, full_disk_told(self._folder):
-            if self._store.in_transaction:
-                yield
-                return
-            held = self._shared.quota.held
+        return _Change(self._shared, self._begin, self._end)
+
+    def _begin(self) -> None:
+        self._held_before = self._shared.quota.held
+        with full_disk_told(self._folder):
+            self._store.commits.begin()
+
+    def _end(self, error: BaseException | None) -> None:
+        with full_disk_told(self._folder):
             try:
-                with self._store.transaction():
-                    yield
+                if error is not None:
+                    raise error
+                self._store.commits.end()
+                self._to_leave += self._gone
             except BaseException:
-                self._is_torn = True
-                self._ways.clear()
-                self._shared.quota.held = held
-                for stream in self._shared.flushed:
-                    stream.is_dirty = True
-                for key, opened in self._rebound:
-                    self._own_open.pop(opened.row, None)
-                    self._lower_open[key] = opened
-                    opened.row = -1
+                self._take_back()
+                self._store.commits.undo()
                 raise
-            else:
-                if self._shared.data.leave(self._gone):
-                    self._shared.settle()
             finally:
                 self._rebound.clear()
                 self._gone.clear()
                 self._shared.flushed.clear()
+            if not self._store.commits.is_waiting:
+                self._leave()
+
+    def _take_back(self) -> None:
+        """Have what is in memory be as before the operation."""
+        self._is_torn = True
+        self._ways.clear()
+        self._shared.quota.held = self._held_before
+        for stream in self._shared.flushed:
+            stream.is_dirty = True
+        for key, opened in self._rebound:
+            self._own_open.pop(opened.row, None)
+            self._lower_open[key] = opened
+            opened.row = -1
+
+    def _leave(self) -> None:
+        """Give up files that nothing leads to, as is committed now."""
+        gone, self._to_leave = self._to_leave, []
+        if self._shared.data.leave(gone):
+            self._shared.settle()
 
     def _own(self, node: Node) -> int:
         """The number of a node in the scratch, which it gets now if it has none."""
@@ -682,6 +730,40 @@ class PortableScratch(MergedView):
                 stream.flush()
 
 
+# A class, as a generator takes three times as long, and a small file is written by several changes.
+class _Change:
+    """One operation of a scratch, or a part of one."""
+
+    __slots__ = ("_begin", "_end", "_is_part", "_shared")
+
+    def __init__(
+        self,
+        shared: Shared,
+        begin: Callable[[], None],
+        end: Callable[[BaseException | None], None],
+    ) -> None:
+        self._shared = shared
+        self._begin = begin
+        self._end = end
+
+    def __enter__(self) -> None:
+        self._shared.lock.acquire()
+        try:
+            self._is_part = self._shared.store.commits.is_within
+            if not self._is_part:
+                self._begin()
+        except BaseException:
+            self._shared.lock.release()
+            raise
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            if not self._is_part:
+                self._end(error)
+        finally:
+            self._shared.lock.release()
+
+
 class _ContentReader(SizedReader):
     """A content as a file object to read."""
 
@@ -755,7 +837,7 @@ def _recover(store: NodeStore, data: DataFiles) -> None:
     if store.facts.get("clean") == "1":
         # On the disk before anything else is, or a loss of power would pass for a good end.
         store.set_fact("clean", "0")
-        store.sync()
+        store.commits.sync()
         return
     with store.transaction():
         for row in store.nameless():
@@ -765,7 +847,7 @@ def _recover(store: NodeStore, data: DataFiles) -> None:
             assert part.data is not None
             kept.add(part.data)
             _mend(store, data, row, part, was_open=was_open)
-    store.sync()
+    store.commits.sync()
     data.remove(set(data.numbers()) - kept)
 
 

@@ -96,7 +96,7 @@ class Shared:
 
     def settle(self) -> None:
         """Bring all that was done to the disk; what nothing leads to any more may go then."""
-        self.store.sync()
+        self.store.commits.sync()
         self.data.remove_left()
 
 
@@ -213,7 +213,7 @@ class OpenStream:
                 shared.store.set_part(self._owner.row, self._part)
                 shared.store.mark_written(self._owner.row, self._owner.write_filetime)
             self.is_dirty = False
-            if shared.store.in_transaction:
+            if shared.store.commits.is_within:
                 shared.flushed.append(self)
 
     def sync(self) -> None:
@@ -241,6 +241,8 @@ class OpenStream:
             if not self.is_dirty:
                 with shared.store.transaction():
                     shared.store.mark_open(self._owner.row, self._part.folded)
+                # Before the bytes change, as a crash must not leave them changed and not marked.
+                shared.store.commits.commit()
             return self._part.data
         shared.quota.take(kept)
         try:

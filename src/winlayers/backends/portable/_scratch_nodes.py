@@ -12,21 +12,21 @@
 
 Names lead to nodes, so a directory is renamed by one row, whatever is in it, and a file may have several
 names. The journal is SQLite's write-ahead log (``scratch.db-wal``): each transaction is whole or absent after
-a crash; which are on the disk, ``sync`` decides. This module knows neither files of data nor the layers below.
+a crash; when each is made, ``_scratch_commits`` decides. This module knows neither files of data nor the layers below.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from winlayers.backends.portable._index import from_signed, sql_text, text_factory, to_signed
+from winlayers.backends.portable._scratch_commits import Commits
 from winlayers.backends.portable._space import full_disk_told, is_full
-from winlayers.base.atomic import sync_directory, sync_file
 from winlayers.errors import PathNotFound, StoreCorrupt
 from winlayers.layer.entry import (
     FILE_ATTRIBUTE_ARCHIVE,
@@ -148,47 +148,19 @@ class NodeStore:
                     f"{SCHEMA_VERSION}"
                 )
             undo.pop_all()
+        self.commits = Commits(self._db, path, on_undo=self._forget)
         self._descriptors: dict[bytes, int] = {}
-        # Whether it is on the disk that there is a log.
-        self._is_log_known = False
+        # The name that was last asked for and is not there.
+        self._missing: tuple[int, str] | None = None
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """What is done in the ``with`` block is whole or absent. Blocks may stand in each other."""
-        if self._db.in_transaction:
-            yield
-            return
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            # A full disk may have SQLite roll back by itself.
-            if self.in_transaction:
-                self._db.execute("ROLLBACK")
-            self._descriptors.clear()
-            raise
+        return self.commits.operation()
 
     def freeze(self) -> None:
         """Read from now on as of now; only for who does not write."""
         self._db.execute("BEGIN")
         self._db.execute("SELECT 1 FROM facts").fetchone()
-
-    def sync(self) -> None:
-        """Bring all transactions to the disk; this takes no room there.
-
-        What is not in the log any more, SQLite has brought to the disk itself.
-        """
-        with open(f"{self.path}-wal", "rb+") as log:
-            sync_file(log.fileno())
-        if not self._is_log_known:
-            sync_directory(self.path.parent)
-            self._is_log_known = True
-
-    @property
-    def in_transaction(self) -> bool:
-        """Whether one is open."""
-        return self._db.in_transaction
 
     def set_fact(self, key: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
@@ -201,12 +173,19 @@ class NodeStore:
         return self._layer_id
 
     def child(self, parent: int, folded: str) -> Node | None:
+        # Who makes a file asks three times whether there is one.
+        if self._missing == (parent, folded):
+            return None
         row = self._db.execute(
             f"SELECT {_COLUMNS} FROM names m LEFT JOIN nodes n ON n.id = m.node"  # noqa: S608 - columns and tables are constants
             " WHERE m.parent = ? AND m.folded = CAST(? AS TEXT)",
             (parent, sql_text(folded)),
         ).fetchone()
-        return None if row is None else self._node(row)
+        if row is not None:
+            return self._node(row)
+        if not self.is_read_only:
+            self._missing = parent, folded
+        return None
 
     def children(self, parent: int) -> list[Node]:
         rows = self._db.execute(
@@ -345,6 +324,7 @@ class NodeStore:
         row = cursor.lastrowid
         assert row is not None
         if entry.ea or entry.reparse:
+            self.commits.weigh(len(entry.ea) + len(entry.reparse))
             self._db.execute(
                 "INSERT INTO details VALUES (?, ?, ?)",
                 (row, entry.ea or None, entry.reparse or None),
@@ -391,6 +371,7 @@ class NodeStore:
         for column, value, flag in (("ea", ea, NODE_EA), ("reparse", reparse, NODE_REPARSE)):
             if value is None:
                 continue
+            self.commits.weigh(len(value))
             self._db.execute(
                 f"UPDATE details SET {column} = ? WHERE node = ?",  # noqa: S608 - one of two names
                 (value or None, row),
@@ -414,6 +395,7 @@ class NodeStore:
 
     def set_name(self, parent: int, name: str, folded: str, row: int | None) -> None:
         """Have a directory lead by a name to a node, or to None: a tombstone."""
+        self._missing = None
         self._db.execute(
             "INSERT OR REPLACE INTO names VALUES (?, CAST(? AS TEXT), CAST(? AS TEXT), ?)",
             (parent, sql_text(folded), sql_text(name), row),
@@ -505,11 +487,17 @@ class NodeStore:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def _forget(self) -> None:
+        """What was found during an operation may not be true any more."""
+        self._descriptors.clear()
+        self._missing = None
+
     def _intern(self, security: bytes) -> int | None:
         if not security:
             return None
         found = self._descriptors.get(security)
         if found is None:
+            self.commits.weigh(len(security))
             self._db.execute("INSERT OR IGNORE INTO descriptors (bytes) VALUES (?)", (security,))
             found = self._db.execute(
                 "SELECT id FROM descriptors WHERE bytes = ?", (security,)
