@@ -270,8 +270,9 @@ class PortableScratch(MergedView):
             row = self._store.add_node(entry)
             if entry.kind is EntryKind.FILE:
                 self._store.set_part(row, StoredPart("", "", 0, 0, None))
-            self._store.set_name(parent, name, fold(name), row)
-            return self._named(row, directory, name)
+            folded = fold(name)
+            self._store.set_name(parent, name, folded, row)
+            return self._store.new_node(row, name, folded, entry, _join(directory.path, name))
 
     def link(self, node: Node, directory: Node, name: str) -> Node:
         with self._change():
@@ -337,7 +338,10 @@ class PortableScratch(MergedView):
     def open_content(self, node: Node, stream: str = "", *, writable: bool = False) -> Content:
         with self._shared.lock:
             try:
-                with self._change() if writable else nullcontext():
+                is_own = node.layer_id == self._store.layer_id
+                if writable:
+                    self._check_writable()
+                with self._change() if writable and not is_own else nullcontext():
                     if writable:
                         self._own(node)
                     opened = self._opened(node)
@@ -484,9 +488,12 @@ class PortableScratch(MergedView):
 
     def _change(self) -> AbstractContextManager[None]:
         """One operation: whole or absent."""
+        self._check_writable()
+        return _Change(self._shared, self._begin, self._end)
+
+    def _check_writable(self) -> None:
         if self._read_only:
             raise IllegalState(f"scratch {self._store.layer_id} was opened to be looked at only")
-        return _Change(self._shared, self._begin, self._end)
 
     def _begin(self) -> None:
         self._held_before = self._shared.quota.held

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import RLock
 from typing import Protocol
 
@@ -92,7 +92,7 @@ class Shared:
 
     def full_disk_told(self) -> AbstractContextManager[None]:
         """See ``_space.full_disk_told``."""
-        return full_disk_told(self.store.path.parent, "--root")
+        return full_disk_told(self.store.folder, "--root")
 
     def settle(self) -> None:
         """Bring all that was done to the disk; what nothing leads to any more may go then."""
@@ -209,9 +209,10 @@ class OpenStream:
             if not self.is_dirty or self._owner.row < 0:
                 return
             with shared.store.transaction():
-                self._part = replace(self._part, size=self.size)
-                shared.store.set_part(self._owner.row, self._part)
-                shared.store.mark_written(self._owner.row, self._owner.write_filetime)
+                self._part = self._part.resized(self.size)
+                shared.store.set_written_part(
+                    self._owner.row, self._part, self._owner.write_filetime
+                )
             self.is_dirty = False
             if shared.store.commits.is_within:
                 shared.flushed.append(self)
@@ -268,7 +269,7 @@ class OpenStream:
             os.ftruncate(descriptor, kept)
             # On the disk before the old content is given up, as the name may be there already.
             shared.data.sync_open(number, descriptor)
-        part = replace(self._part, size=kept, data=number, layer=None, row=None)
+        part = self._part.written(kept, number)
         with shared.store.transaction():
             shared.store.set_part(self._owner.row, part, is_open=True)
         self._part = part

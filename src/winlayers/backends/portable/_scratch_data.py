@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from winlayers.base.atomic import sync_directory
@@ -41,6 +42,7 @@ class DataFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._prefix = os.path.join(folder, "")
         self._next = max(self.numbers(), default=0) + 1
         self._is_folder_synced = True
         # Those that were never brought to the disk, and those that nothing leads to any more, with sizes.
@@ -80,7 +82,8 @@ class DataFiles:
     def remove(self, numbers: Iterable[int]) -> None:
         """Remove files, those that are there."""
         for number in numbers:
-            self._path(number).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(self._path(number))
             self._fresh.discard(number)
             self._is_folder_synced = False
 
@@ -139,8 +142,8 @@ class DataFiles:
             sync_directory(self._folder)
             self._is_folder_synced = True
 
-    def _path(self, number: int) -> Path:
-        return self._folder / str(number)
+    def _path(self, number: int) -> str:
+        return f"{self._prefix}{number}"
 
 
 def copy_extents(

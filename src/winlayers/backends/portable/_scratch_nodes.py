@@ -116,6 +116,17 @@ class StoredPart:
     layer: int | None = None
     row: int | None = None
 
+    # Written out, as dataclasses.replace takes three times as long.
+    def resized(self, size: int) -> StoredPart:
+        """The same with another size."""
+        return StoredPart(
+            self.name, self.folded, size, self.attributes, self.data, self.layer, self.row
+        )
+
+    def written(self, size: int, data: int) -> StoredPart:
+        """The same with its bytes in a file of data."""
+        return StoredPart(self.name, self.folded, size, self.attributes, data)
+
 
 class NodeStore:
     """The database of one scratch.
@@ -131,6 +142,7 @@ class NodeStore:
     def __init__(self, path: Path, layer_id: str, *, read_only: bool = False) -> None:
         self._layer_id = layer_id
         self.path = path
+        self.folder = path.parent
         self.is_read_only = read_only
         with full_disk_told(path.parent), ExitStack() as undo:
             try:
@@ -315,9 +327,7 @@ class NodeStore:
                 to_signed(entry.write_filetime),
                 to_signed(entry.change_filetime),
                 entry.size,
-                (flags & NODE_STREAMS)
-                | (NODE_EA if entry.ea else 0)
-                | (NODE_REPARSE if entry.reparse else 0),
+                (flags & NODE_STREAMS) | _flags_of(entry),
                 self._intern(entry.security),
             ),
         )
@@ -334,6 +344,27 @@ class NodeStore:
             [(row, position, *lower) for position, lower in enumerate(lowers)],
         )
         return row
+
+    def new_node(self, row: int, name: str, folded: str, entry: Entry, path: str) -> Node:
+        """What ``add_node`` made of an entry alone, without asking again."""
+        node = Node(
+            row,
+            name,
+            folded,
+            entry.kind,
+            entry.attributes,
+            entry.creation_filetime,
+            entry.access_filetime,
+            entry.write_filetime,
+            entry.change_filetime,
+            0 if entry.kind is EntryKind.FILE else entry.size,
+            _flags_of(entry),
+            self._layer_id,
+            path,
+        )
+        if node.is_directory:
+            node.stack = ((SCRATCH_LAYER, row),)
+        return node
 
     def change_node(self, row: int, **columns: int) -> None:
         """Set columns: ``attributes``, times, ``size``, ``flags``."""
@@ -410,6 +441,26 @@ class NodeStore:
 
     def set_part(self, row: int, part: StoredPart, *, is_open: bool = False) -> None:
         """Add or replace a part."""
+        self._put_part(row, part, is_open=is_open)
+        if part.name:
+            self._db.execute("UPDATE nodes SET flags = flags | ? WHERE id = ?", (NODE_STREAMS, row))
+        else:
+            self._db.execute("UPDATE nodes SET size = ? WHERE id = ?", (part.size, row))
+
+    def set_written_part(self, row: int, part: StoredPart, filetime: int) -> None:
+        """Replace a part that was written, and note when that was."""
+        self._put_part(row, part, is_open=False)
+        if part.name:
+            self.mark_written(row, filetime)
+        else:
+            written = to_signed(filetime)
+            self._db.execute(
+                "UPDATE nodes SET size = ?, write = ?, change = ?, attributes = attributes | ?"
+                " WHERE id = ?",
+                (part.size, written, written, FILE_ATTRIBUTE_ARCHIVE, row),
+            )
+
+    def _put_part(self, row: int, part: StoredPart, *, is_open: bool) -> None:
         self._db.execute(
             "INSERT OR REPLACE INTO parts VALUES"
             " (?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?, ?, ?, ?)",
@@ -418,10 +469,6 @@ class NodeStore:
                 part.data, part.layer, part.row, int(is_open),
             ),
         )  # fmt: skip
-        if part.name:
-            self._db.execute("UPDATE nodes SET flags = flags | ? WHERE id = ?", (NODE_STREAMS, row))
-        else:
-            self._db.execute("UPDATE nodes SET size = ? WHERE id = ?", (part.size, row))
 
     def mark_open(self, row: int, folded: str) -> None:
         """Note that a part is about to be written, so that a crash does not hide it."""
@@ -504,6 +551,10 @@ class NodeStore:
             ).fetchone()[0]
             self._descriptors[security] = found
         return found
+
+
+def _flags_of(entry: Entry) -> int:
+    return (NODE_EA if entry.ea else 0) | (NODE_REPARSE if entry.reparse else 0)
 
 
 def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
