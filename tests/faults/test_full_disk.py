@@ -29,6 +29,8 @@ DISK_SIZE = 3 << 20
 _CAP_SYS_ADMIN = 21
 _CLONE_NEWNS = 0x20000
 _MS_REC_PRIVATE = 0x44000
+_MS_RDONLY, _MS_REMOUNT = 1, 32
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 # -- refused by the system at every step ------------------------------------------------------------
@@ -141,17 +143,21 @@ def may_mount() -> bool:
 
 def mount_small_disk(folder: Path, size: int = DISK_SIZE) -> None:
     """A small disk that only this process and its children see, and that goes when they end."""
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def checked(result: int) -> None:
-        if result:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
     folder.mkdir()
-    checked(libc.unshare(_CLONE_NEWNS))
-    checked(libc.mount(b"none", b"/", None, _MS_REC_PRIVATE, None))
+    _checked(_LIBC.unshare(_CLONE_NEWNS))
+    _checked(_LIBC.mount(b"none", b"/", None, _MS_REC_PRIVATE, None))
     option = f"size={size}".encode()
-    checked(libc.mount(b"none", os.fsencode(folder), b"tmpfs", 0, option))
+    _checked(_LIBC.mount(b"none", os.fsencode(folder), b"tmpfs", 0, option))
+
+
+def set_read_only(folder: Path) -> None:
+    """Have that disk take no more writes."""
+    _checked(_LIBC.mount(b"none", os.fsencode(folder), None, _MS_REMOUNT | _MS_RDONLY, None))
+
+
+def _checked(result: int) -> None:
+    if result:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def free_space(folder: Path) -> int:

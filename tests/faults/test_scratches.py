@@ -15,7 +15,7 @@ from tests.faults import desks, points, scenes
 from tests.faults.desks import STORIES, Contents, Ground, Picture, Step
 from tests.faults.forks import Actor, Bell, Nursery, Outcome
 from tests.faults.points import Call, Points, full_from, kill_at, opens_for_writing
-from tests.faults.test_full_disk import may_mount, mount_small_disk, only
+from tests.faults.test_full_disk import may_mount, mount_small_disk, only, set_read_only
 from tests.support.scratches import Desk
 
 _NEEDS_NO_ROOM = ("SELECT", "PRAGMA", "SAVEPOINT", "RELEASE", "ROLLBACK")
@@ -371,6 +371,17 @@ def fill_small_disk(disk: Path) -> tuple[list[Picture], list[tuple[Outcome, Outc
     return allowed, found
 
 
+def look_read_only(disk: Path) -> tuple[Picture, Picture]:
+    """What a scratch shows before its disk takes no more writes, and after."""
+    mount_small_disk(disk)
+    root = disk / "root"
+    Ground(root).prepare()
+    with desks.open_box(root) as scratch:
+        before = desks.picture(scratch)
+    set_read_only(disk)
+    return before, look_on(root)
+
+
 def fill_while_gathering(disk: Path) -> tuple[Picture, Picture]:
     """What a scratch shows whose disk is full before it is committed, and what is found after a kill."""
     mount_small_disk(disk, 32 << 20)
@@ -421,6 +432,12 @@ if may_mount():
             # To look takes a little room, too.
             assert seen.error == "NoSpace" or any(is_cut(seen.value, one) for one in allowed)
         assert sum(seen.is_good for _, seen, _ in found) >= 3
+
+    def test_scratch_on_a_disk_that_takes_no_writes_can_be_looked_at(
+        nursery: Nursery, tmp_path: Path
+    ) -> None:
+        before, found = nursery.run(look_read_only, tmp_path / "disk")
+        assert found == before
 
     def test_what_was_answered_is_kept_when_others_fill_the_disk(
         nursery: Nursery, tmp_path: Path

@@ -17,6 +17,7 @@ a crash; when each is made, ``_scratch_commits`` decides. This module knows neit
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing
@@ -558,12 +559,25 @@ def _flags_of(entry: Entry) -> int:
 
 
 def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    how = "mode=ro" if read_only else "mode=rw"
+    if read_only and _is_at_rest(path):
+        how += "&immutable=1"
     return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}",
+        f"{path.absolute().as_uri()}?{how}",
         uri=True,
         isolation_level=None,
         check_same_thread=False,
     )
+
+
+def _is_at_rest(path: Path) -> bool:
+    """Whether nobody can be writing: it lies on a disk that takes no writes, and has no log.
+
+    SQLite would make a log to read one with, which such a disk does not take.
+    """
+    if not hasattr(os, "statvfs") or Path(f"{path}-wal").exists():
+        return False
+    return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
 
 
 def make_database(path: Path, facts: dict[str, str], root: Entry, depth: int) -> None:
