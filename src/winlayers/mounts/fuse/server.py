@@ -22,6 +22,7 @@ from winlayers.layer.names import FILES
 from winlayers.layer.tree import Tree
 from winlayers.layer.view import View
 from winlayers.mounts.contract import MountRequest
+from winlayers.mounts.fuse._faultlog import FaultLog
 from winlayers.mounts.fuse._install import INSTALL
 from winlayers.mounts.fuse._operations import Operations
 from winlayers.mounts.fuse._process import build_error, build_ready, parse_request
@@ -53,6 +54,8 @@ def serve(open_view: ViewOpener) -> int:
     voice = _Voice()
     try:
         request = parse_request(sys.stdin.buffer.read())
+        log = request.home / "log" / f"mount-{request.layer_id}.log"
+        logging.getLogger("winlayers").addHandler(FaultLog(log))
         view, is_fixed = open_view(request)
         with closing(view):
             _serve(request, view, voice, is_fixed=is_fixed)
