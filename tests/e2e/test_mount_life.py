@@ -76,6 +76,17 @@ def test_unmounted_scratch_can_be_opened_at_once(place: Place) -> None:
         assert (path / f"f{turn}").read_bytes() == b"x" * 100_000
 
 
+def test_what_is_done_in_a_mount_is_seen_at_once_by_who_asks_the_driver(place: Place) -> None:
+    path = place.driver.get("scratch")
+    try:
+        for turn in range(30):
+            (path / f"f{turn}").mkdir()
+            found = [change.path for change in place.driver.changes("scratch")]
+            assert f"Files/f{turn}" in found
+    finally:
+        place.driver.put("scratch")
+
+
 def test_second_mount_of_a_scratch_is_refused(place: Place) -> None:
     path = place.mount("scratch")
     with pytest.raises(LayerMounted):

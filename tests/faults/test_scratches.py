@@ -399,7 +399,7 @@ def gather_then_die(disk: Path, root: Path) -> Picture:
         for number in range(100):
             desk.make(f"Files/{number}.txt")
         desk.rename("Files/dir", "Files/Users/dir")
-        scratch.commit()
+        scratch.publish()
     return desks.picture(scratch)
 
 

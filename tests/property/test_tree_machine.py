@@ -455,7 +455,7 @@ class TreeMachine(RuleBasedStateMachine):
         """What was done is there after the process is gone; the times of the last writes are the disk's."""
         if is_synced:
             self.tree.sync()
-        self.scratch.commit()
+        self.scratch.publish()
         self.generation += 1
         folder = self.home / f"scratch{self.generation}"
         shutil.copytree(self.folder, folder)

@@ -210,6 +210,9 @@ class Mounts(Protocol):
             Unsupported: the system has no means to mount; says what to install.
         """
 
+    def publish(self, path: Path) -> None:
+        """Have what was done in a mount be seen by ``reader``, ``export_tar``, ``usage`` and views."""
+
     def unmount(self, path: Path) -> None:
         """End a mount; of one whose process died, take away what the system still has.
 

@@ -435,6 +435,9 @@ class MemoryScratch:
         del self._state.streams(item)[fold(stream)]
         self._state.take(-NAME_COST - len(found.content) * found.is_written)
 
+    def publish(self) -> None:
+        """What is done is seen at once."""
+
     def sync(self) -> None:
         """Nothing is kept anywhere else."""
 

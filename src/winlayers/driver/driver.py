@@ -159,7 +159,7 @@ class Driver:
             layer_id: the layer.
             parent: its parent, by which nothing is decided, as in the original.
         """
-        resolved = self._known(layer_id)
+        resolved = self._published(layer_id)
         return self._backend.export_tar(resolved, self.chain(layer_id))
 
     def changes(self, layer_id: str, parent: str = "") -> Iterator[Change]:
@@ -171,7 +171,7 @@ class Driver:
         """
         from winlayers.layer.changes import changes  # most callers compare nothing
 
-        resolved = self._known(layer_id)
+        resolved = self._published(layer_id)
         chain = self.chain(layer_id)
         old_id = self._known(parent) if parent else chain.parent
         if old_id is None:
@@ -410,7 +410,7 @@ class Driver:
 
     def usage(self, layer_id: str) -> Usage:
         """What a layer holds."""
-        return self._backend.usage(self._known(layer_id))
+        return self._backend.usage(self._published(layer_id))
 
     def scratch(self, layer_id: str, *, read_only: bool = False) -> Scratch:
         """The writable view of a scratch; to be closed by the caller.
@@ -422,14 +422,14 @@ class Driver:
             LayerMounted: another process writes it, for example because it is mounted.
             Unsupported: the backend gives scratches by mounts only.
         """
-        resolved = self._known(layer_id)
+        resolved = self._published(layer_id)
         if not isinstance(self._backend, ScratchAccess):
             raise Unsupported("scratches of this backend can be written by a mount only")
         return self._backend.scratch(resolved, self.chain(layer_id), read_only=read_only)
 
     def view(self, layer_id: str, *, alone: bool = False) -> View:
         """A layer over its chain, or alone; to be closed by the caller."""
-        resolved = self._known(layer_id)
+        resolved = self._published(layer_id)
         return self._backend_view((resolved, *(() if alone else self.chain(layer_id))))
 
     # -- inside --------------------------------------------------------------------------------------
@@ -518,6 +518,16 @@ class Driver:
         resolved = self._resolve(layer_id)
         if not resolved or not self._backend.exists(resolved):
             raise LayerNotFound(f"there is no layer {layer_id!r} in {self._home}")
+        return resolved
+
+    def _published(self, layer_id: str) -> str:
+        """Where a layer is kept, with all in it that was done in a mount of it."""
+        resolved = self._known(layer_id)
+        mounted = self._mounts.find(resolved)
+        if mounted is None or mounted.read_only or not isinstance(self._backend, Mounts):
+            return resolved
+        if mounted.is_alive:
+            self._backend.publish(mounted.path)
         return resolved
 
     def _chain_on(self, parent: str) -> Chain:

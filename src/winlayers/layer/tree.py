@@ -535,6 +535,11 @@ class Tree:
         if self._scratch is not None:
             self._scratch.sync()
 
+    def publish(self) -> None:
+        """Have others who look at the scratch see all that was changed until now."""
+        if self._scratch is not None:
+            self._scratch.publish()
+
     # -- inside; the lock is held -----------------------------------------------------------------------
 
     def _entry(self, path: str) -> Entry:

@@ -268,6 +268,9 @@ class Scratch(View, Protocol):
     def link_count(self, node: Node) -> int:
         """How many names a file has in this scratch; 1 for one that comes from the chain."""
 
+    def publish(self) -> None:
+        """Have others who look at the scratch see all that was done until now."""
+
     def sync(self) -> None:
         """Bring all to the disk."""
 

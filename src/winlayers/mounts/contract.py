@@ -83,6 +83,9 @@ class Mounter(Protocol):
             TimedOut: it is unmounted, but its process goes on writing.
         """
 
+    def publish(self, path: Path) -> None:
+        """Have what was done in a mount be seen by who looks at the layer without it; a dead mount has done."""
+
     def is_mounted(self, path: Path) -> bool:
         """Whether a mount of ours is at a path, dead or alive."""
 

@@ -34,6 +34,9 @@ class Waiting:
             raise InUse(f"{path} is in use")
         self.end(path)
 
+    def publish(self, path: Path) -> None:
+        assert path in self.served
+
     def is_mounted(self, path: Path) -> bool:
         return path in self.served
 

@@ -30,6 +30,7 @@ class Sleepers(PortableBackend):
         super().__init__(root)
         self.served: dict[Path, subprocess.Popen[bytes]] = {}
         self.asked: list[tuple[str, bool, bool]] = []
+        self.published: list[Path] = []
         self.is_busy = False
 
     def mount(
@@ -39,6 +40,9 @@ class Sleepers(PortableBackend):
         self.served[path] = child
         self.asked.append((layer_id, read_only, raw))
         return MountProcess(child.pid, str(process_start_time(child.pid)))
+
+    def publish(self, path: Path) -> None:
+        self.published.append(path)
 
     def unmount(self, path: Path) -> None:
         if self.is_busy:
@@ -101,6 +105,27 @@ def test_sealed_layer_is_held_by_its_folder_and_mounted_when_asked(
     assert backend.asked == [("base", True, True)]
     driver.put("base")
     assert where.exists()
+
+
+def test_who_looks_at_a_mounted_scratch_has_its_mount_publish_first(
+    driver: Driver, backend: Sleepers
+) -> None:
+    def look() -> None:
+        driver.diff("c").close()
+        list(driver.changes("c"))
+        driver.usage("c")
+        driver.view("c").close()
+        driver.scratch("c", read_only=True).close()
+
+    look()
+    path = driver.get("c")
+    assert backend.published == []
+    look()
+    assert backend.published == [path] * 5
+    driver.put("c")
+    driver.mount("c", read_only=True)
+    look()
+    assert backend.published == [path] * 5
 
 
 def test_other_mount_of_the_same_layer_is_refused(driver: Driver, tmp_path: Path) -> None:

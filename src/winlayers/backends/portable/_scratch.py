@@ -405,10 +405,10 @@ class PortableScratch(MergedView):
         if delay_seconds is None:
             self._store.commits.gather(lambda: None)
         else:
-            self._committer = DelayedCall(self.commit, delay_seconds)
+            self._committer = DelayedCall(self.publish, delay_seconds)
             self._store.commits.gather(self._committer.ask)
 
-    def commit(self) -> None:
+    def publish(self) -> None:
         """Commit what was gathered, for others to see.
 
         Raises:

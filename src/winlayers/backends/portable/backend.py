@@ -269,6 +269,10 @@ class PortableBackend:
         )
         return MountProcess(info.pid, info.started)
 
+    def publish(self, path: Path) -> None:
+        """See ``backends.contract.Mounts``."""
+        self._wanted_mounter().publish(path)
+
     def unmount(self, path: Path) -> None:
         """See ``backends.contract.Mounts``."""
         mounter = self._wanted_mounter()

@@ -113,7 +113,11 @@ class Operations:
         return self._tree.readlink(path)
 
     def statfs(self, path: str) -> Statvfs:
-        """The quota, or the disk where there is none or less is free; nothing of what takes no writes."""
+        """The quota, or the disk where there is none or less is free; nothing of what takes no writes.
+
+        The kernel keeps no answer, so that ``FuseMounter.publish`` can ask: what is counted, others see.
+        """
+        self._tree.publish()
         if not self._tree.is_writable:
             return Statvfs(0, 0, 0)
         space = self._tree.statfs()

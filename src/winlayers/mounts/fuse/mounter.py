@@ -78,6 +78,14 @@ class FuseMounter:
     def is_mounted(self, path: Path) -> bool:
         return find_mount(path) is not None or _is_other_mount(path)
 
+    def publish(self, path: Path) -> None:
+        try:
+            os.statvfs(path)
+        except OSError as error:
+            # Its process died.
+            if error.errno not in (errno.ENOTCONN, errno.ENOENT):
+                raise
+
     def mend(self, path: Path) -> bool:
         mount = find_mount(path)
         place = canonical(path) if mount is None else mount.path
