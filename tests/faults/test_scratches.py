@@ -107,6 +107,29 @@ def test_killed_while_it_recovers_it_recovers_again(nursery: Nursery, tmp_path: 
     assert "Files/own.txt" not in found[0]
 
 
+def write_like_a_mount(root: Path) -> Picture:
+    """What a scratch shows whose process is about to be killed."""
+    scratch = desks.open_box(root)
+    scratch.gather(0.001)
+    desk = Desk(scratch)
+    for number in range(40):
+        desk.make(f"Files/{number}.txt", b"data")
+    scratch.publish()
+    return desks.picture(scratch)
+
+
+def kill_like_a_mount(root: Path) -> tuple[Picture, Picture]:
+    Ground(root).prepare()
+    return Actor(write_like_a_mount, root).get(), desks.look(root)
+
+
+def test_files_that_were_made_in_advance_are_gone_after_a_kill(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    before, found = nursery.run(kill_like_a_mount, tmp_path / "root")
+    assert found == before
+
+
 # -- a loss of power ----------------------------------------------------------------------------------
 
 

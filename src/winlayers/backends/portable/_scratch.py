@@ -397,7 +397,9 @@ class PortableScratch(MergedView):
         self._store.freeze()
 
     def gather(self, delay_seconds: float | None) -> None:
-        """Commit changes that come soon after each other together: it is quicker, and others see them later.
+        """Commit changes that come soon after each other together, and make files of data in advance.
+
+        It is quicker, and others see changes later.
 
         Args:
             delay_seconds: how long a change may wait for others; None until there are many, or ``sync``.
@@ -405,6 +407,7 @@ class PortableScratch(MergedView):
         if delay_seconds is None:
             self._store.commits.gather(lambda: None)
         else:
+            self._shared.data.keep_spares()
             self._committer = DelayedCall(self.publish, delay_seconds)
             self._store.commits.gather(self._committer.ask)
 
@@ -458,6 +461,7 @@ class PortableScratch(MergedView):
         self._store.commits.commit()
         self._leave()
         self._shared.settle()
+        self._shared.data.drop_spares()
         self._shared.data.sync_folder()
         if not self._is_torn:
             with self._store.transaction():

@@ -15,8 +15,10 @@ import errno
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
+from winlayers.backends.portable._scratch_spares import Made, Spares
 from winlayers.base.atomic import sync_directory
 from winlayers.base.fileobj import read_exactly_at, write_all_at
 
@@ -43,7 +45,8 @@ class DataFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._prefix = os.path.join(folder, "")
-        self._next = max(self.numbers(), default=0) + 1
+        self._next = count(max(self.numbers(), default=0) + 1)
+        self._spares: Spares | None = None
         self._is_folder_synced = True
         # Those that were never brought to the disk, and those that nothing leads to any more, with sizes.
         self._fresh: set[int] = set()
@@ -55,12 +58,20 @@ class DataFiles:
 
     def create(self) -> tuple[int, int]:
         """A new empty file: its number and an open descriptor."""
-        number = self._next
-        self._next += 1
-        descriptor = os.open(self._path(number), _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+        number, descriptor = self._make() if self._spares is None else self._spares.take()
         self._is_folder_synced = False
         self._fresh.add(number)
         return number, descriptor
+
+    def keep_spares(self) -> None:
+        """Make files before they are asked for, from now until ``drop_spares``."""
+        self._spares = Spares(self._make)
+
+    def drop_spares(self) -> None:
+        """Remove those that nobody asked for."""
+        if self._spares is not None:
+            spares, self._spares = self._spares, None
+            self.remove(spares.stop())
 
     def open(self, number: int, *, writable: bool = True) -> int:
         """A descriptor of a file."""
@@ -141,6 +152,10 @@ class DataFiles:
         if not self._is_folder_synced:
             sync_directory(self._folder)
             self._is_folder_synced = True
+
+    def _make(self) -> Made:
+        number = next(self._next)
+        return number, os.open(self._path(number), _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
 
     def _path(self, number: int) -> str:
         return f"{self._prefix}{number}"
