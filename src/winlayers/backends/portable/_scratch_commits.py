@@ -27,6 +27,8 @@ from winlayers.errors import StoreCorrupt
 # Pages that a group may write, and pages to be expected for a changed row, with its indexes.
 _GROUP_PAGES = 1000
 _CHANGE_PAGES = 4
+# Pages in the log after which SQLite brings them into the database.
+_LOG_PAGES = 4000
 _HEADER = 32
 _FRAME_HEADER = 24
 _SALTS = slice(8, 16)
@@ -79,6 +81,8 @@ class Commits:
         # Pages stay in memory until the commit, so that only there room may be missing.
         self._db.execute("PRAGMA cache_spill=OFF")
         self._db.execute("PRAGMA temp_store=MEMORY")
+        # To bring the log into the database takes two flushes of the disk, for which who writes waits.
+        self._db.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
 
     def weigh(self, size: int) -> None:
         """Count a value of so many bytes, which may need pages of its own."""
@@ -240,10 +244,12 @@ class _Log:
         """
         with open(self.path, "ab+") as log:
             descriptor = log.fileno()
-            end = _HEADER + (self._valid_frames(descriptor) + pages) * self._frame_size
-            if end > self._end:
-                os.posix_fallocate(descriptor, 0, end)
-                self._end = end
+            frames = self._valid_frames(descriptor) + pages
+            if frames > self._end:
+                # A little more, as each call is noted in the journal of the file system.
+                frames += _GROUP_PAGES
+                os.posix_fallocate(descriptor, 0, _HEADER + frames * self._frame_size)
+                self._end = frames
 
     def _valid_frames(self, descriptor: int) -> int:
         """How many frames SQLite will not write over: it begins again from time to time, with other salts."""
