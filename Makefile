@@ -14,7 +14,9 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/demo.py
 
+# Installs a C compiler where there is none and it may: tools/test-packages.txt.
 test: $(STAMP)
+	$(BIN)/python tools/syspackages.py tools/test-packages.txt
 	$(BIN)/python -m pytest -n auto tests
 
 vectors: $(STAMP)

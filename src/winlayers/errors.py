@@ -236,6 +236,36 @@ class RemoteFailure(WinlayersError):
     """The other side failed."""
 
 
+class WindowsCallFailed(RemoteFailure):
+    """A call of Windows failed.
+
+    Attributes:
+        call: the function, by its name in the documentation of Windows.
+        raw: what it returned or left behind, as an unsigned number of 32 bits.
+        code: the same to be compared: a Win32 code where ``raw`` is one, or wraps one.
+        text: what Windows says of it, or None where it says nothing.
+        events: what the service behind the call told beside the number.
+    """
+
+    def __init__(
+        self, *, call: str, raw: int, code: int, text: str | None, events: tuple[str, ...] = ()
+    ) -> None:
+        self.call = call
+        self.raw = raw
+        self.code = code
+        self.text = text
+        self.events = events
+        super().__init__(call, raw, code, text, events)
+
+    def __str__(self) -> str:
+        number = f"error {self.code}" if self.code < 0x10000 else f"0x{self.raw:08X}"
+        if self.code < 0x10000 and self.raw != self.code:
+            number += f" (0x{self.raw:08X})"
+        text = f": {self.text}" if self.text else ""
+        events = "".join(f"; {event}" for event in self.events)
+        return f"Windows refused {self.call} with {number}{text}{events}"
+
+
 class TimedOut(WinlayersError):
     """It took longer than allowed."""
 

@@ -1,0 +1,36 @@
+/* What the sources of the stand-in share, and how tests steer it. */
+#ifndef FAKE_H
+#define FAKE_H
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef _WIN32
+#  define API __declspec(dllexport)
+#else
+#  define API __attribute__((visibility("default")))
+#endif
+
+typedef uint16_t wc;                     /* never wchar_t: 4 bytes outside of Windows */
+typedef int32_t hr_t;
+
+/* The next `times` calls of a function fail with `code`: what it returns, or its last error. */
+API void fake_fail(const char *name, hr_t code, int times);
+/* A copy of the log so far; returns its length in bytes. */
+API size_t fake_log(char *buf, size_t n);
+/* Forget log, faults and counts. */
+API void fake_reset(void);
+/* A setting; NULL takes it back. */
+API void fake_set(const char *key, const char *val);
+/* Texts and handles that were given out and not given back. */
+API int fake_live_strings(void);
+API int fake_live_handles(void);
+
+/* Inside. */
+void fake_logf(const char *fmt, ...);
+int fake_faulty(const char *name, hr_t *code);
+const char *fake_setting(const char *key);
+char *fake_u8(const wc *s, char *out, size_t n);
+size_t fake_u16(const char *s, wc *out, size_t n);
+void fake_count_handle(int change);
+
+#endif
