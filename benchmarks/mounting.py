@@ -58,6 +58,7 @@ def measure(bench: Bench) -> Answer:
 
 
 def _round(mount: _Mount, work: Path, large: int) -> Iterator[tuple[str, float]]:
+    os.sync()  # what was written before is not this one's to wait for
     with mount() as path:
         yield "cp -r of 2,000 files", run(["cp", "-r", work / "copied", path / "copied"]).seconds
         written = step("write_file", path / "large", large)
