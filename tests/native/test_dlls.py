@@ -56,7 +56,7 @@ def test_table_has_every_library() -> None:
         "computestorage": 12,
         "ole32": 1,
         "kernel32": 15,
-        "ntdll": 3,
+        "ntdll": 4,
         "advapi32": 13,
         "virtdisk": 4,
         "offreg": 3,

@@ -29,6 +29,7 @@ CLASSES = {
     "UNICODE_STRING": _structures.UnicodeString,
     "OBJECT_ATTRIBUTES": _structures.ObjectAttributes,
     "IO_STATUS_BLOCK": _structures.IoStatusBlock,
+    "OSVERSIONINFOW": _structures.OsVersionInfo,
     "TRUSTEE_W": _structures.Trustee,
     "EXPLICIT_ACCESS_W": _structures.ExplicitAccess,
     "VIRTUAL_STORAGE_TYPE": _structures.VirtualStorageType,
@@ -39,7 +40,8 @@ CLASSES = {
 
 def field_of(documented: str) -> str:
     """The field of a structure here, by its name in the documents."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", documented.removeprefix("Version2.")).lower()
+    bare = re.sub(r"^(?:Version2\.|dw(?=[A-Z])|sz(?=[A-Z]))", "", documented)
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=OS|SD)(?=V)", "_", bare).lower()
 
 
 @pytest.mark.parametrize("name", CLASSES)

@@ -25,7 +25,12 @@ OTHERS = [
     {"Id": "running", "IsRuntimeTemplate": False, "RuntimeImagePath": f"C:\\l\\{LAYER}"},
 ]
 LIFE = [
-    *("HcsEnumerateComputeSystems", "HcsOpenComputeSystem", "HcsRegisterComputeSystemCallback"),
+    *(
+        "RtlGetVersion",
+        "HcsEnumerateComputeSystems",
+        "HcsOpenComputeSystem",
+        "HcsRegisterComputeSystemCallback",
+    ),
     *("HcsTerminateComputeSystem", "HcsUnregisterComputeSystemCallback", "HcsCloseComputeSystem"),
 ]
 STOPPED = [0xC0370110, 0x80370110, 0x8037011F, 0xC037010E, 0x80070490]
@@ -50,6 +55,7 @@ def test_template_is_ended_and_waited_for(host: Fake) -> None:
     assert terminate_templates(host.api, LAYER, sleep=no_sleep) == ["vm"]
     assert calls(host) == LIFE
     assert [line for line in host.log() if "free" not in line.lower()] == [
+        "RtlGetVersion 276",
         "HcsEnumerateComputeSystems {}",
         "HcsOpenComputeSystem vm",
         "HcsRegisterComputeSystemCallback 0x1234567800",
@@ -61,13 +67,13 @@ def test_template_is_ended_and_waited_for(host: Fake) -> None:
 
 def test_layer_without_a_template_has_nothing_ended(host: Fake) -> None:
     assert terminate_templates(host.api, "0123", sleep=no_sleep) == []
-    assert calls(host) == LIFE[:1]
+    assert calls(host) == LIFE[:2]
 
 
 def test_every_template_of_a_layer_is_ended(fake: Fake) -> None:
     fake.set("FAKE_HCS_SYSTEMS", json.dumps([TEMPLATE, {**TEMPLATE, "Id": "vm2"}]))
     assert terminate_templates(fake.api, LAYER, sleep=no_sleep) == ["vm", "vm2"]
-    assert calls(fake) == [*LIFE, *LIFE[1:]]
+    assert calls(fake) == [*LIFE, *LIFE[2:]]
 
 
 @pytest.mark.parametrize("code", STOPPED, ids=hex)
@@ -81,7 +87,7 @@ def test_system_that_has_stopped_already_is_as_good(host: Fake, code: int) -> No
 def test_system_that_is_gone_is_not_opened(host: Fake, code: int) -> None:
     host.fail("HcsOpenComputeSystem", code)
     terminate_templates(host.api, LAYER, sleep=no_sleep)
-    assert calls(host) == LIFE[:2]
+    assert calls(host) == LIFE[:3]
 
 
 def test_termination_that_ends_at_once_is_not_waited_for(host: Fake) -> None:
@@ -110,16 +116,17 @@ def test_what_was_opened_is_closed_whatever_fails(host: Fake, at: int) -> None:
     host.fail(LIFE[at], 0x80004005)
     with pytest.raises(WindowsCallFailed) as caught:
         terminate_templates(host.api, LAYER, sleep=no_sleep)
-    assert (caught.value.call, caught.value.code) == (LIFE[at], 0x80004005)
-    undone = {2: LIFE[5:], 3: LIFE[4:], 4: LIFE[5:]}.get(at, [])
+    assert (caught.value.call, caught.value.raw) == (LIFE[at], 0x80004005)
+    undone = {3: LIFE[6:], 4: LIFE[5:], 5: LIFE[6:]}.get(at, [])
     assert calls(host) == [*LIFE[: at + 1], *undone]
     # What the fault kept from being given back is given back here, so that only a true leak shows.
-    if at >= 4:
-        host.api.call(LIFE[at], {4: 0x2345678900, 5: 0x1234567800}[at])
+    if at >= 5:
+        host.api.call(LIFE[at], {5: 0x2345678900, 6: 0x1234567800}[at])
 
 
 @pytest.mark.parametrize("code", [0xC0370105, 0x80070005], ids=hex)
 def test_enumerating_is_tried_again_as_the_original_does(host: Fake, code: int) -> None:
+    host.set("FAKE_BUILD", "16298")
     host.fail("HcsEnumerateComputeSystems", code, 499)
     pauses: list[float] = []
     assert terminate_templates(host.api, LAYER, sleep=pauses.append) == ["vm"]
@@ -130,19 +137,27 @@ def test_enumerating_is_tried_again_as_the_original_does(host: Fake, code: int) 
 def test_removal_goes_on_when_the_tries_run_out(
     host: Fake, caplog: pytest.LogCaptureFixture
 ) -> None:
+    host.set("FAKE_BUILD", "14393")
     host.fail("HcsEnumerateComputeSystems", 0xC0370105, 500)
     with caplog.at_level(logging.WARNING, "winlayers.backends"):
         assert terminate_templates(host.api, LAYER, sleep=lambda _: None) == []
-    assert calls(host) == ["HcsEnumerateComputeSystems"] * 500
+    assert calls(host) == ["RtlGetVersion", *["HcsEnumerateComputeSystems"] * 500]
     assert "removing goes on" in caplog.text
 
 
-def test_other_failures_to_enumerate_are_not_tried_again(host: Fake) -> None:
-    host.fail("HcsEnumerateComputeSystems", 0x80070006)
+@pytest.mark.parametrize(
+    ("build", "hresult", "code"),
+    [("14393", 0x80070006, 6), ("16299", 0xC0370105, 0xC0370105), ("20348", 0x80070005, 5)],
+)
+def test_other_failures_to_enumerate_are_not_tried_again(
+    host: Fake, build: str, hresult: int, code: int
+) -> None:
+    host.set("FAKE_BUILD", build)
+    host.fail("HcsEnumerateComputeSystems", hresult)
     with pytest.raises(WindowsCallFailed) as caught:
         terminate_templates(host.api, LAYER, sleep=no_sleep)
-    assert caught.value.code == 6
-    assert calls(host) == LIFE[:1]
+    assert caught.value.code == code
+    assert calls(host) == LIFE[:2]
 
 
 def test_events_of_the_service_are_told(host: Fake) -> None:

@@ -3,12 +3,14 @@
  * Only for systems that have none of their own. A handle is the number of a descriptor, or of a token, with bits above
  * 4 GiB set, so that a caller who takes it for an int shows. The last error is errno. Privileges belong to the thread
  * that impersonates, as in Windows. Settings:
+ *   FAKE_BUILD=number         of Windows; 17763 otherwise
  *   FAKE_LACKS=name           a privilege that the account does not have
  */
 #include "fake.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -104,6 +106,14 @@ API uint32_t FormatMessageW(uint32_t flags, void *source, uint32_t code, uint32_
 }
 API uint32_t RtlNtStatusToDosError(int32_t status) {
     switch ((uint32_t)status) { case 0xC0000034u: return E_FNF; case 0xC0000022u: return E_DENIED; default: return E_NO_TEXT; }
+}
+typedef struct { uint32_t size, major, minor, build, platform; uint16_t csd[128]; } version_info;
+_Static_assert(sizeof(version_info) == 276, "OSVERSIONINFOW");
+API int32_t RtlGetVersion(version_info *v) {
+    hr_t e; fake_logf("RtlGetVersion %u", v->size); if (fake_faulty("RtlGetVersion", &e)) return e;
+    if (v->size != sizeof *v) return (int32_t)0xC000000Du;
+    const char *build = fake_setting("FAKE_BUILD");
+    v->major = 10; v->minor = 0; v->build = build ? (uint32_t)atoi(build) : 17763; v->platform = 2; return 0;
 }
 API int32_t NtSetInformationFile(void *h, void *block, const void *data, uint32_t size, int32_t class_) {
     hr_t e; fake_logf("NtSetInformationFile %#llx block=%d data=%d size=%u class=%d", (unsigned long long)(uintptr_t)h, block != NULL, data != NULL, size, class_);

@@ -34,6 +34,7 @@ from winlayers.backends.native._structures import (
     IoStatusBlock,
     ObjectAttributes,
     OpenVirtualDiskParameters,
+    OsVersionInfo,
     VirtualStorageType,
     WcLayerDescriptor,
 )
@@ -179,6 +180,7 @@ TABLE: dict[str, Prototype] = {
             *(_U32, _U32, _U32, _U32, _P, _U32),
         ),
         NtSetInformationFile=(_H, _to(IoStatusBlock), _P, _U32, _I32),
+        RtlGetVersion=(_to(OsVersionInfo),),
     ),
     **_table("ntdll", Convention.VALUE, RtlNtStatusToDosError=(_I32,)),
     # Privileges and descriptors.

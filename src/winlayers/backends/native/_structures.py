@@ -147,6 +147,23 @@ class IoStatusBlock(ctypes.Structure):
     _fields_ = (("status", Void), ("information", ctypes.c_size_t))
 
 
+class OsVersionInfo(ctypes.Structure):
+    """OSVERSIONINFOW: which Windows it is; the size must be set before it is asked for."""
+
+    os_version_info_size: int
+    major_version: int
+    minor_version: int
+    build_number: int
+    _fields_ = (
+        ("os_version_info_size", ctypes.c_uint32),
+        ("major_version", ctypes.c_uint32),
+        ("minor_version", ctypes.c_uint32),
+        ("build_number", ctypes.c_uint32),
+        ("platform_id", ctypes.c_uint32),
+        ("csd_version", ctypes.c_uint16 * 128),
+    )
+
+
 class Trustee(ctypes.Structure):
     """TRUSTEE_W: whom a right is given to; a SID by its address."""
 

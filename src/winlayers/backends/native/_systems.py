@@ -5,8 +5,8 @@ open. It is found by the path of its image, opened, told to terminate, and waite
 operation is *pending* and calls back, from a thread of its own, when the system has exited. To *have stopped
 already*, or to be gone, is as good.
 
-Enumerating is refused at times while systems come and go. It is tried again as the original does; when the tries run
-out, the removal goes on without. Nothing else is tried again. This module does not know how a layer is removed.
+Before version 1709 enumerating is refused at times while systems come and go. It is tried again as the original does;
+when the tries run out, the removal goes on without. Nothing else is tried again. This module does not know how a layer is removed.
 Source: HcsEnumerateComputeSystems and the calls beside it; retries of the published driver.
 """
 
@@ -26,6 +26,7 @@ from typing import Any
 from winlayers.backends.native import _failures
 from winlayers.backends.native._dlls import Libraries
 from winlayers.backends.native._handles import closing
+from winlayers.backends.native._host import VERSION_1709, build_number
 from winlayers.backends.native._strings import OwnedText, owned_text
 from winlayers.errors import Malformed, RemoteFailure, TimedOut, WindowsCallFailed
 
@@ -80,14 +81,16 @@ def terminate_templates(
         sleep: waits between tries.
         wait_seconds: how long one system may take to end.
     Returns:
-        Ids of those that were ended; empty also where Windows never said which there are.
+        Ids of those that were ended; empty also where a Windows before 1709 never said which there are.
     Raises:
-        WindowsCallFailed: one cannot be ended.
+        WindowsCallFailed: one cannot be ended, or Windows does not say which there are.
         TimedOut: one did not end in time.
         RemoteFailure: the service went away meanwhile.
         Malformed: Windows says what nobody understands.
     """
-    found = [one for one in _enumerate_patiently(api, sleep) if one.holds(layer_name)]
+    patient = build_number(api) < VERSION_1709
+    listed = _enumerate_patiently(api, sleep) if patient else enumerate_systems(api)
+    found = [one for one in listed if one.holds(layer_name)]
     for system in found:
         _terminate(api, system.system_id, wait_seconds)
     return [system.system_id for system in found]
