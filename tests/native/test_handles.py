@@ -63,6 +63,31 @@ def test_path_of_another_system_stays(tmp_path: Path) -> None:
     assert system_path(tmp_path / "a" / ".." / "b") == os.path.join(tmp_path, "b")
 
 
+@pytest.mark.parametrize(
+    ("path", "taken"),
+    [
+        ("C:\\a\\dots. .\\con ", "\\\\?\\C:\\a\\dots. .\\con "),
+        ("\\\\?\\Volume{1}\\x.", "\\\\?\\Volume{1}\\x."),
+        ("a\\b.", "\\\\?\\C:\\here\\a\\b."),
+        ("\\a", "\\\\?\\C:\\a"),
+        ("C:a", "\\\\?\\C:\\here\\a"),
+    ],
+)
+def test_path_of_windows_keeps_the_ends_of_names(
+    monkeypatch: pytest.MonkeyPatch, path: str, taken: str
+) -> None:
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.setattr("os.getcwd", lambda: "C:\\here")
+    assert system_path(path) == taken
+
+
+def test_path_relative_to_another_drive_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.setattr("os.getcwd", lambda: "C:\\here")
+    with pytest.raises(InvalidArgument, match="no absolute path"):
+        system_path("D:a")
+
+
 def test_folder_opens_with_backup_semantics(fake: Fake, tmp_path: Path) -> None:
     with open_file(fake.api, tmp_path, Access.GENERIC_READ | Access.ACCESS_SYSTEM_SECURITY) as it:
         assert it >> 32 == 0x45

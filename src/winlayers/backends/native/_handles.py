@@ -88,9 +88,16 @@ def extended_path(nt_path: str) -> str:
 
 
 def system_path(path: str | os.PathLike[str]) -> str:
-    """A path as the calls that open files take it: long ones too on Windows, any elsewhere."""
-    text = os.path.abspath(path)
-    return extended_path(text) if sys.platform == "win32" else text
+    """A path as the calls that open files take it: of any length and with any names on Windows.
+
+    Windows is not asked to make it absolute: it would cut dots and spaces from the ends of names.
+
+    Raises:
+        InvalidArgument: relative to the folder of another drive.
+    """
+    if sys.platform == "win32":
+        return extended_path(ntpath.join(os.getcwd(), path))
+    return os.path.abspath(path)
 
 
 @contextmanager
