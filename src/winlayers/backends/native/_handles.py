@@ -97,7 +97,8 @@ def system_path(path: str | os.PathLike[str]) -> str:
     """
     if sys.platform == "win32":
         return extended_path(ntpath.join(os.getcwd(), path))
-    return os.path.abspath(path)
+    else:
+        return os.path.abspath(path)
 
 
 @contextmanager
