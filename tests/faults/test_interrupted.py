@@ -31,6 +31,7 @@ from winlayers.errors import (
     Malformed,
     RemoteFailure,
     TooLarge,
+    WindowsCallFailed,
     codes_of,
 )
 from winlayers.formats.tar import TarHeader
@@ -348,6 +349,9 @@ def test_rubbish_from_the_child_is_a_remote_failure(line: bytes) -> None:
         LayerSummary(1, 2, "sha256:00", "sha256:11", 3),
         Malformed("layer tar", "odd", offset=3, entry="Files/a", finding="name-duplicate"),
         TooLarge("more than was allowed"),
+        WindowsCallFailed(
+            call="ImportLayer", raw=0x80070005, code=5, text="Access is denied.", events=("why",)
+        ),
         OSError(28, "No space left on device", "/somewhere"),
     ],
 )

@@ -26,7 +26,14 @@ from types import UnionType
 from typing import Any
 
 from winlayers import errors
-from winlayers.errors import Cancelled, DigestMismatch, Malformed, RemoteFailure, WinlayersError
+from winlayers.errors import (
+    Cancelled,
+    DigestMismatch,
+    Malformed,
+    RemoteFailure,
+    WindowsCallFailed,
+    WinlayersError,
+)
 from winlayers.layer.entry import LayerSummary
 from winlayers.layer.findings import CATALOG, Finding
 
@@ -188,6 +195,8 @@ def dump_error(error: BaseException) -> dict[str, Any]:
     facts: dict[str, Any] = {"kind": type(error).__name__, "message": str(error)}
     if isinstance(error, Malformed):
         facts |= {name: getattr(error, name) for name in ("structure", "reason", "offset", "entry")}
+    if isinstance(error, WindowsCallFailed):
+        facts |= {name: getattr(error, name) for name in ("call", "raw", "code", "text", "events")}
     if isinstance(error, WinlayersError):
         facts["finding"] = error.finding
     if isinstance(error, OSError):
@@ -205,6 +214,14 @@ def load_error(value: dict[str, Any]) -> Exception:
             offset=value["offset"],
             entry=value["entry"],
             finding=value["finding"],
+        )
+    if value["kind"] == WindowsCallFailed.__name__:
+        return WindowsCallFailed(
+            call=value["call"],
+            raw=value["raw"],
+            code=value["code"],
+            text=value["text"],
+            events=tuple(value["events"]),
         )
     if value.get("errno") is not None:
         return OSError(value["errno"], value["strerror"], value["filename"])
