@@ -111,6 +111,11 @@ class Fake:
         """Texts and handles that were given out and not given back."""
         return self._library.fake_live_strings(), self._library.fake_live_handles()
 
+    def contexts(self) -> int:
+        """Backup streams that were begun and not ended."""
+        begun: int = self._library.fake_live_contexts()
+        return begun
+
     def privileges(self) -> int:
         """How many privileges this thread holds; -1 without an impersonation."""
         held: int = self._library.fake_privileges()
@@ -128,4 +133,5 @@ def fake(fake_library: Path) -> Iterator[Fake]:
     yield fake
     fake.unset()
     assert fake.live() == (0, 0), "texts, handles that nobody gave back"
+    assert fake.contexts() == 0, "backup streams that nobody ended"
     assert fake.privileges() == -1, "the thread keeps privileges"

@@ -97,7 +97,8 @@ API size_t fake_log(char *buf, size_t n) {
     if (buf && n) { size_t k = loglen < n - 1 ? loglen : n - 1; memcpy(buf, logbuf, k); buf[k] = 0; }
     return loglen;
 }
-API void fake_reset(void) { loglen = 0; memset(faults, 0, sizeof faults); live_strings = live_handles = 0; }
+static int live_contexts;
+API void fake_reset(void) { loglen = 0; memset(faults, 0, sizeof faults); live_strings = live_handles = live_contexts = 0; }
 API int fake_live_strings(void) { return live_strings; }
 API int fake_live_handles(void) { return live_handles; }
 void fake_count_handle(int change) { live_handles += change; }
@@ -509,9 +510,13 @@ static int32_t fail32(uint32_t e) {
     last_err = e;
 #ifdef _WIN32
     SetLastError(e);
+#else
+    errno = (int)e;
 #endif
     return 0;
 }
+/* Contexts of BackupRead and BackupWrite that nobody ended. */
+API int fake_live_contexts(void) { return live_contexts; }
 static int f_info(void *h, uint64_t *id, uint64_t *size, int *dir) {
 #ifdef _WIN32
     BY_HANDLE_FILE_INFORMATION b; if (!GetFileInformationByHandle(h, &b)) return -1;
@@ -545,12 +550,13 @@ static char *side(char *out, uint64_t id) {
 struct bk { uint8_t *b; size_t n, pos; int writing; };
 static void bk_add(struct bk *k, const void *p, size_t n) { k->b = realloc(k->b, k->n + n + 1); if (n) memcpy(k->b + k->n, p, n); k->n += n; }
 API int32_t BackupRead(void *h, uint8_t *buf, uint32_t n, uint32_t *got, int32_t abort_, int32_t security, void **ctx) {
-    struct bk *k = *ctx; uint64_t id, size; int dir; char p[PMAX];
-    if (abort_) { if (k) { free(k->b); free(k); } *ctx = NULL; fake_logf("BackupRead abort"); return 1; }
+    struct bk *k = *ctx; uint64_t id, size; int dir; char p[PMAX]; hr_t e;
+    if (abort_) { if (k) { live_contexts--; free(k->b); free(k); } *ctx = NULL; fake_logf("BackupRead abort");
+        return fake_faulty("BackupRead abort", &e) ? fail32((uint32_t)e) : 1; }
     if (!k) {
         fake_logf("BackupRead open security=%d", security);
         if (f_info(h, &id, &size, &dir)) return fail32(6);
-        *ctx = k = calloc(1, sizeof *k); size_t m = 0; uint8_t *s = side(p, id) ? slurp(p, &m) : NULL, hd[20];
+        *ctx = k = calloc(1, sizeof *k); live_contexts++; size_t m = 0; uint8_t *s = side(p, id) ? slurp(p, &m) : NULL, hd[20];
         for (int pass = 0; pass < 2; pass++) {                        /* all but named streams, data, named streams */
             for (size_t o = 0; o + 20 <= m; ) {
                 size_t len = 20 + get(s + o + 16, 4) + get(s + o + 8, 8); uint32_t t = get(s + o, 4);
@@ -563,12 +569,15 @@ API int32_t BackupRead(void *h, uint8_t *buf, uint32_t n, uint32_t *got, int32_t
         free(s);
     }
     if (k->writing) return fail32(E_INVAL);
+    if (fake_faulty("BackupRead", &e)) return fail32((uint32_t)e);
     *got = n < k->n - k->pos ? n : (uint32_t)(k->n - k->pos); memcpy(buf, k->b + k->pos, *got); k->pos += *got; return 1;
 }
 API int32_t BackupWrite(void *h, const uint8_t *buf, uint32_t n, uint32_t *done, int32_t abort_, int32_t security, void **ctx) {
-    struct bk *k = *ctx; uint64_t id, size; int dir; char p[PMAX];
+    struct bk *k = *ctx; uint64_t id, size; int dir; char p[PMAX]; hr_t e;
     if (!abort_) {
-        if (!k) { fake_logf("BackupWrite open security=%d", security); *ctx = k = calloc(1, sizeof *k); k->writing = 1 + (security != 0); }
+        if (!k) { fake_logf("BackupWrite open security=%d", security); *ctx = k = calloc(1, sizeof *k); live_contexts++; k->writing = 1 + (security != 0); }
+        if (fake_faulty("BackupWrite", &e)) return fail32((uint32_t)e);
+        if (fake_faulty("BackupWrite short", &e)) { *done = n - 1; return 1; }
         bk_add(k, buf, n);
         while (k->pos + 20 <= k->n) {                                  /* check each header as soon as it is whole */
             uint32_t t = get(k->b + k->pos, 4); uint64_t len = 20 + get(k->b + k->pos + 16, 4) + get(k->b + k->pos + 8, 8);
@@ -589,5 +598,6 @@ API int32_t BackupWrite(void *h, const uint8_t *buf, uint32_t n, uint32_t *done,
         o += 20 + nm + sz;
     }
     if (!bad && kn && side(p, id)) bad = spit(p, keep, kn);
-    free(keep); free(k->b); free(k); return bad ? fail32(13) : 1;
+    free(keep); free(k->b); free(k); live_contexts--;
+    return fake_faulty("BackupWrite abort", &e) ? fail32((uint32_t)e) : bad ? fail32(13) : 1;
 }
