@@ -18,12 +18,14 @@ import errno
 import io
 import os
 import stat
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+from winlayers.base.xattrs import read_xattr
 from winlayers.errors import InvalidName, TooLarge, WrongPlatform
 
 Parts = tuple[str, ...]
@@ -271,6 +273,43 @@ class Root:
         if not options and stat.S_ISLNK(self.stat(parts).st_mode):
             raise WrongPlatform(f"the times of the link {_shown(parts)} cannot be set here")
         os.utime(name, ns=(access_ns, modify_ns), dir_fd=folder, **options)
+
+    def xattr(self, parts: Parts, name: str) -> bytes:
+        """An extended attribute of a file or folder, or of a symbolic link itself.
+
+        Args:
+            parts: where; empty for the root.
+            name: of the attribute.
+        Raises:
+            WrongPlatform: this system is not Linux.
+            OSError: ENODATA, there is none of this name; ENOTSUP, none here can have one.
+        """
+        return read_xattr(self._reachable(parts), name, follow_symlinks=not parts)
+
+    def set_xattr(self, parts: Parts, name: str, value: bytes) -> None:
+        """Set an extended attribute of a file or folder, or of a symbolic link itself.
+
+        Args:
+            parts: where; empty for the root.
+            name: of the attribute.
+            value: its bytes.
+        Raises:
+            WrongPlatform: this system is not Linux.
+        """
+        if sys.platform != "linux":
+            raise WrongPlatform("extended attributes are set on Linux only")
+        os.setxattr(self._reachable(parts), name, value, follow_symlinks=not parts)
+
+    def _reachable(self, parts: Parts) -> bytes:
+        """A path of Linux to a place, for calls that take no descriptor of a folder.
+
+        It goes through an open folder, so that it leads to the same place whatever others do.
+        """
+        if not parts:
+            return f"/proc/self/fd/{self._folders.listable(())}".encode()
+        name, folder = self._find(parts)
+        place: bytes = f"/proc/self/fd/{folder}/".encode() + name
+        return place
 
     def _find(self, parts: Parts) -> tuple[_Name, int | None]:
         """How the system calls a place: a name, and the open folder that it is in, if one is used.

@@ -25,6 +25,7 @@ from winlayers.errors import (
     PathNotFound,
 )
 from winlayers.formats.filetime import fits_filetime, ns_to_filetime
+from winlayers.layer import ntfs3g
 from winlayers.layer.names import fold
 from winlayers.layer.tree import FileKind, Stat, Tree
 from winlayers.layer.view import Content
@@ -85,7 +86,7 @@ class TreeCopy:
         self._check_spelling(path)
         self._make_parents(item.parts)
         self._links.pop(fold(path), None)
-        if copyxattrs.REPARSE in item.xattrs or item.kind is ItemKind.SYMLINK:
+        if ntfs3g.REPARSE in item.xattrs or item.kind is ItemKind.SYMLINK:
             self._links[fold(path)] = item
         elif item.kind is ItemKind.DIRECTORY:
             self._add_directory(item, path)
@@ -185,7 +186,7 @@ class TreeCopy:
         """Make a link, or another reparse point that an item brings as it is."""
         path = self._path(item.parts)
         self._make_room(path)
-        data = item.xattrs.get(copyxattrs.REPARSE)
+        data = item.xattrs.get(ntfs3g.REPARSE)
         if data is None:
             is_directory = True if item.is_directory_link else None
             self._tree.symlink(item.target, path, is_directory=is_directory)
@@ -218,7 +219,7 @@ class TreeCopy:
     def _finish(self, item: Item) -> None:
         """Give what was made its metadata."""
         path = self._path(item.parts)
-        if copyxattrs.TIMES not in item.xattrs:
+        if ntfs3g.TIMES not in item.xattrs:
             write, access = _filetime(item.write_ns), _filetime(item.access_ns)
             self._tree.set_times(path, write=write, access=access)
         copyxattrs.apply(self._tree, path, item.xattrs)

@@ -16,8 +16,11 @@ from enum import Enum, auto
 from typing import BinaryIO
 
 from winlayers.base.rooted import Parts
-from winlayers.cli import copyxattrs
+from winlayers.base.xattrs import read_xattr
 from winlayers.cli.paths import path_argument
+from winlayers.errors import TooLarge
+from winlayers.formats.text16 import wtf8_encode
+from winlayers.layer import ntfs3g
 
 _OPEN_FLAGS = (
     os.O_RDONLY
@@ -53,7 +56,7 @@ class Item:
         size: bytes of a file.
         target: of a symbolic link what it says.
         shares: of a hard link the place of the file that it shares.
-        xattrs: what ``copyxattrs`` knows.
+        xattrs: what ``layer.ntfs3g`` knows.
         is_directory_link: whether a symbolic link leads to a directory, where the source tells.
         open: gives the bytes of a file; once, and before the next item is asked for.
     """
@@ -163,20 +166,40 @@ class HostItems:
         if device in self._bare_devices or not hasattr(os, "getxattr"):
             return {}
         found: dict[str, bytes] = {}
-        for name in copyxattrs.NAMES:
+        for name in ntfs3g.NAMES:
             try:
-                found[name] = os.getxattr(path, name, follow_symlinks=False)
+                found[name] = read_xattr(path, name)
             except OSError as error:
                 if error.errno not in _NO_ATTRIBUTE:
                     raise
-                if name == copyxattrs.ATTRIBUTES:
+                if name == ntfs3g.ATTRIBUTES:
                     # Every file of NTFS has attributes, so this is another file system.
                     self._bare_devices.add(device)
                     return {}
-        for name in os.listxattr(path, follow_symlinks=False):
-            if name.startswith(copyxattrs.STREAM_PREFIX):
-                found[name] = os.getxattr(path, name, follow_symlinks=False)
-        return found
+        return found | _streams(path)
+
+
+def _streams(path: str) -> dict[str, bytes]:
+    """The alternate streams, by the names of their attributes."""
+    try:
+        listed = read_xattr(path, ntfs3g.STREAM_LIST)
+    except OSError as error:
+        if error.errno not in _NO_ATTRIBUTE:
+            raise
+        names = os.listxattr(path, follow_symlinks=False)
+        return {
+            name: read_xattr(path, name) for name in names if name.startswith(ntfs3g.STREAM_PREFIX)
+        }
+    found = {}
+    for stream in ntfs3g.unpack_stream_names(listed):
+        with open(f"{path}:{os.fsdecode(wtf8_encode(stream))}", "rb") as file:
+            content = file.read(ntfs3g.MAX_VALUE + 1)
+        if len(content) > ntfs3g.MAX_VALUE:
+            raise TooLarge(
+                f"alternate stream {path}:{stream} has more than {ntfs3g.MAX_VALUE} bytes"
+            )
+        found[ntfs3g.STREAM_PREFIX + stream] = content
+    return found
 
 
 def _opened(path: str, flags: int) -> int:

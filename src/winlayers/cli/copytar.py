@@ -28,6 +28,7 @@ from winlayers.formats.tar import (
     TarTarget,
     TarWriter,
 )
+from winlayers.layer import ntfs3g
 from winlayers.layer.entry import FILE_ATTRIBUTE_READONLY, EntryKind
 from winlayers.layer.findings import Finding
 from winlayers.layer.losses import Form, losses_of
@@ -106,7 +107,7 @@ def _xattrs(header: TarHeader) -> dict[str, bytes]:
     for key, value in header.pax.items():
         if key.startswith(XATTR_RECORD):
             name = decode_name(key.removeprefix(XATTR_RECORD))
-            if copyxattrs.is_known(name):
+            if ntfs3g.is_known(name):
                 found[name] = value
     return found
 

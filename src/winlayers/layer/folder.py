@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from winlayers.base.fileobj import BLOCK_SIZE, copy, write_all
 from winlayers.base.progress import Cancel, NullProgress, Progress
@@ -89,14 +89,39 @@ def extract(
         OSError: the system refuses to write.
     """
     destination.mkdir(exist_ok=True)
+    with empty_root(destination) as root:
+        work = Extraction(view, node, root, on_loss, cancel or Cancel(), progress or NullProgress())
+        work.run(PlainKeeper(work, symlinks=symlinks))
+        return work.counts
+
+
+@contextmanager
+def empty_root(destination: Path) -> Iterator[Root]:
+    """A folder to extract into.
+
+    Raises:
+        AlreadyExists: something is in it.
+    """
     with Root(destination) as root:
         if root.list(()):
             raise AlreadyExists(f"{destination} is not empty; choose a folder that is")
-        work = _Extraction(
-            view, node, root, on_loss, cancel or Cancel(), progress or NullProgress()
-        )
-        work.run(symlinks=symlinks)
-        return work.counts
+        yield root
+
+
+class Keeper(Protocol):
+    """How a kind of folder keeps what is no content."""
+
+    def replaces(self, node: Node) -> bool:
+        """Whether ``write_instead`` writes this node, and not what is as good as any file or folder."""
+
+    def write_instead(self, node: Node, place: Parts) -> bool:
+        """Write a node; whether something is at its place now."""
+
+    def keep(self, node: Node, place: Parts) -> bool:
+        """Keep what can be kept of what was just written; whether ``finish`` is to be called for it."""
+
+    def finish(self, node: Node, place: Parts) -> None:
+        """Keep the rest, when all is written; what is in a folder comes before the folder."""
 
 
 class _NameRefusedError(Exception):
@@ -104,7 +129,7 @@ class _NameRefusedError(Exception):
 
 
 @contextmanager
-def _naming() -> Iterator[None]:
+def naming() -> Iterator[None]:
     """Tell refusals of a name from all other errors."""
     try:
         yield
@@ -116,8 +141,20 @@ def _naming() -> Iterator[None]:
         raise _NameRefusedError(error.strerror) from error
 
 
-class _Extraction:
-    """One call of ``extract``."""
+class Extraction:
+    """Writes a node and all below it, each once, and has a keeper do what kinds of folders differ in.
+
+    Args:
+        view: where the node is from.
+        start: a directory, or anything else.
+        root: the empty folder to write into.
+        on_loss: called with each thing that is not written as it is.
+        cancel: asked before each node and each block of content.
+        progress: told the bytes of content written.
+
+    Attributes:
+        counts: what was written until now.
+    """
 
     def __init__(
         self,
@@ -128,9 +165,9 @@ class _Extraction:
         cancel: Cancel,
         progress: Progress,
     ) -> None:
-        self._view = view
-        self._start = start
-        self._root = root
+        self.view = view
+        self.start = start
+        self.root = root
         self._on_loss = on_loss
         self._cancel = cancel
         self._progress = progress
@@ -139,19 +176,20 @@ class _Extraction:
         self._shared: dict[tuple[str, int], Parts | None] = {}
         self.counts = ExtractCounts()
 
-    def run(self, *, symlinks: bool) -> None:
+    def run(self, keeper: Keeper) -> None:
+        """Write it all."""
         self._progress.start("extracting", None)
         try:
-            self._write_all(symlinks)
+            self._write_all(keeper)
         finally:
             self._progress.finish()
 
-    def _write_all(self, symlinks: bool) -> None:
+    def _write_all(self, keeper: Keeper) -> None:
         for node in self._nodes():
             is_shared = node.kind is EntryKind.LINK or node.flags & NODE_LINKED
             if is_shared and (found := self._resolved(node)):
                 self._shared[found.layer_id, found.row] = None
-        directories: list[tuple[Parts, Node]] = []
+        unfinished: list[tuple[Parts, Node]] = []
         skipped = "\0"  # no path begins so
         for node in self._nodes():
             self._cancel.check()
@@ -162,107 +200,73 @@ class _Extraction:
             if found is None:
                 continue
             try:
-                if self._write(found, place, symlinks) and node.is_directory:
-                    directories.append((place, found))
+                if self._write(found, place, keeper):
+                    unfinished.append((place, found))
             except _NameRefusedError as error:
                 below = " and what is below it" if node.is_directory else ""
-                self._lose("name-lost", node, f"the name{below}: {error}")
+                self.lose("name-lost", node, f"the name{below}: {error}")
                 skipped = f"{node.path}/"
         # Writing into a folder changes its times, so they come last, and the deepest first.
-        for place, node in reversed(directories):
-            self._set_times(node, place)
+        for place, node in reversed(unfinished):
+            keeper.finish(node, place)
 
     def _nodes(self) -> Iterator[Node]:
-        if self._start.is_directory:
-            return walk(self._view, self._start)
-        return iter((self._start,))
+        if self.start.is_directory:
+            return walk(self.view, self.start)
+        return iter((self.start,))
 
     def _place(self, node: Node) -> Parts:
-        if not self._start.is_directory:
+        if not self.start.is_directory:
             return (node.name,)
         return tuple(node.path[len(self._above) :].split("/"))
 
     def _resolved(self, node: Node, *, report: bool = False) -> Node | None:
         """What a node shares, if it is a hard link; None for one that leads nowhere."""
         try:
-            return self._view.resolve(node)
+            return self.view.resolve(node)
         except PathNotFound as error:
             if report:
-                self._lose("link-target-missing", node, str(error))
+                self.lose("link-target-missing", node, str(error))
             return None
 
-    def _write(self, node: Node, place: Parts, symlinks: bool) -> bool:
-        """Write one node, hard links resolved; whether there is something at its place now."""
+    def _write(self, node: Node, place: Parts, keeper: Keeper) -> bool:
+        """Write one node, hard links resolved; whether the keeper is to finish it."""
         key = node.layer_id, node.row
         first = self._shared.get(key)
         if first is not None and self._link(node, first, place):
-            return True
-        is_link = self._is_link(node)
-        if is_link:
-            if not self._write_link(node, place, symlinks):
+            return False
+        if keeper.replaces(node):
+            if not keeper.write_instead(node, place):
                 return False
         elif node.kind is EntryKind.DIRECTORY:
-            with _naming():
-                self._root.mkdir(place)
+            with naming():
+                self.root.mkdir(place)
             self.counts.directories += 1
         else:
             self._write_file(node, place)
         if key in self._shared:
             self._shared[key] = place
-        self._report_losses(node)
-        if not node.is_directory and not is_link:
-            self._set_times(node, place)
-        return True
+        return keeper.keep(node, place)
 
     def _link(self, node: Node, first: Parts, place: Parts) -> bool:
         """Make a second name of what was written; False where the file system has none."""
         try:
-            with _naming():
-                self._root.link(first, place)
+            with naming():
+                self.root.link(first, place)
         except OSError as error:
             if error.errno not in _LINK_ERRORS:
                 raise
-            self._lose("link-copied", node, f"shares {'/'.join(first)!r}: {error.strerror}")
+            self.lose("link-copied", node, f"shares {'/'.join(first)!r}: {error.strerror}")
             return False
         self.counts.hard_links += 1
         return True
 
-    def _is_link(self, node: Node) -> bool:
-        if not node.is_reparse_point:
-            return False
-        return tag_of(self._view.entry(node).reparse) in (TAG_SYMLINK, TAG_MOUNT_POINT)
-
-    def _write_link(self, node: Node, place: Parts, symlinks: bool) -> bool:
-        """Write a symbolic link or junction; False where it is left out."""
-        target = self._inside(node) if symlinks else None
-        if target is None:
-            detail = "it leads elsewhere" if symlinks else "links were not asked for"
-            self._lose("link-skipped", node, detail)
-            return False
-        with _naming():
-            is_folder = node.kind is EntryKind.DIRECTORY
-            self._root.symlink(_relative(target, place), place, is_folder=is_folder)
-        self.counts.symlinks += 1
-        return True
-
-    def _inside(self, node: Node) -> Parts | None:
-        """Where in the destination a link leads, or None."""
-        try:
-            target = link_target(self._view, node)
-        except (PathNotFound, Malformed):
-            return None
-        is_inside = self._start.is_directory and f"{target}/".startswith(self._above)
-        if target is None or not is_inside or "\0" in target:
-            return None
-        below = target[len(self._above) :]
-        return tuple(below.split("/")) if below else ()
-
     def _write_file(self, node: Node, place: Parts) -> None:
         mode = 0o444 if node.attributes & FILE_ATTRIBUTE_READONLY else 0o666
-        with _naming():
-            target = self._root.create_file(place, mode)
+        with naming():
+            target = self.root.create_file(place, mode)
         with target:
-            for part in self._view.parts(node):
+            for part in self.view.parts(node):
                 if not part.name and part.size:
                     self._copy(node, part, target)
         self.counts.files += 1
@@ -270,7 +274,7 @@ class _Extraction:
 
     def _copy(self, node: Node, part: Part, target: BinaryIO) -> None:
         """Write the data, its holes as holes: a small layer may tell of more zeros than a disk holds."""
-        with self._view.open(node) as source:
+        with self.view.open(node) as source:
             if part.extents is None:
                 copy(_Watched(source, self._cancel, self._progress), target)
                 return
@@ -286,33 +290,87 @@ class _Extraction:
                     left -= len(block)
             target.truncate(part.size)
 
-    def _set_times(self, node: Node, place: Parts) -> None:
-        """Set what can be set, and report where it came out otherwise."""
+    def lose(self, code: str, node: Node, detail: str) -> None:
+        """Tell that something of a node is not written as it is."""
+        self.report(Finding(code, node.path, detail))
+
+    def report(self, finding: Finding) -> None:
+        """Count a loss, and tell it."""
+        self.counts.losses += 1
+        self._on_loss(finding)
+
+
+class PlainKeeper:
+    """Keeps what any folder can, and reports all else as lost.
+
+    Args:
+        work: what it keeps for.
+        symlinks: whether links that lead inside become symbolic links; otherwise they are left out.
+    """
+
+    def __init__(self, work: Extraction, *, symlinks: bool) -> None:
+        self._work = work
+        self._symlinks = symlinks
+        self._above = f"{work.start.path}/" if work.start.path else ""
+
+    def replaces(self, node: Node) -> bool:
+        """Symbolic links and junctions."""
+        if not node.is_reparse_point:
+            return False
+        return tag_of(self._work.view.entry(node).reparse) in (TAG_SYMLINK, TAG_MOUNT_POINT)
+
+    def write_instead(self, node: Node, place: Parts) -> bool:
+        """Write a symbolic link or junction; False where it is left out."""
+        target = self._inside(node) if self._symlinks else None
+        if target is None:
+            detail = "it leads elsewhere" if self._symlinks else "links were not asked for"
+            self._work.lose("link-skipped", node, detail)
+            return False
+        with naming():
+            is_folder = node.kind is EntryKind.DIRECTORY
+            self._work.root.symlink(_relative(target, place), place, is_folder=is_folder)
+        self._work.counts.symlinks += 1
+        return True
+
+    def _inside(self, node: Node) -> Parts | None:
+        """Where in the destination a link leads, or None."""
+        try:
+            target = link_target(self._work.view, node)
+        except (PathNotFound, Malformed):
+            return None
+        is_inside = self._work.start.is_directory and f"{target}/".startswith(self._above)
+        if target is None or not is_inside or "\0" in target:
+            return None
+        below = target[len(self._above) :]
+        return tuple(below.split("/")) if below else ()
+
+    def keep(self, node: Node, place: Parts) -> bool:
+        """Times, of all but folders."""
+        self._report_losses(node)
+        if not node.is_directory and not self.replaces(node):
+            self.finish(node, place)
+        return node.is_directory
+
+    def finish(self, node: Node, place: Parts) -> None:
+        """Set the times that can be set, and report where they came out otherwise."""
         access_ns = filetime_to_ns(node.access_filetime)
         write_ns = filetime_to_ns(node.write_filetime)
         try:
-            self._root.utime(place, access_ns=access_ns, modify_ns=write_ns)
-            if write_ns in _SAFE_TIMES or self._root.stat(place).st_mtime_ns == write_ns:
+            self._work.root.utime(place, access_ns=access_ns, modify_ns=write_ns)
+            if write_ns in _SAFE_TIMES or self._work.root.stat(place).st_mtime_ns == write_ns:
                 return
             detail = "this file system has no such time of writing"
         except (OverflowError, OSError) as error:
             if isinstance(error, OSError) and error.errno != errno.EINVAL:
                 raise
             detail = f"times cannot be set: {error}"
-        self._lose("time-range", node, detail)
+        self._work.lose("time-range", node, detail)
 
     def _report_losses(self, node: Node) -> None:
-        entry = replace(self._view.entry(node), path=node.path)
-        parts = self._view.parts(node) if node.flags & NODE_STREAMS else ()
+        entry = replace(self._work.view.entry(node), path=node.path)
+        parts = self._work.view.parts(node) if node.flags & NODE_STREAMS else ()
         for finding in losses_of(entry, parts, form=Form.FOLDER):
-            self._report(finding)
-
-    def _lose(self, code: str, node: Node, detail: str) -> None:
-        self._report(Finding(code, node.path, detail))
-
-    def _report(self, finding: Finding) -> None:
-        self.counts.losses += 1
-        self._on_loss(finding)
+            self._work.report(finding)
 
 
 class _Watched:

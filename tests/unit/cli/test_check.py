@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,18 @@ def test_extract_does_not_write_into_a_folder_that_is_in_use(shared: Shell, tmp_
     (tmp_path / "mine.txt").write_bytes(b"mine")
     shared.run("extract", "app", "-o", str(tmp_path), code=11)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_extract_to_ntfs_refuses_other_disks(shared: Shell, tmp_path: Path) -> None:
+    result = shared.run("extract", "--to-ntfs", "app", "-o", str(tmp_path / "out"), code=16)
+    assert "ntfs-3g -o streams_interface=windows,noatime DEVICE FOLDER" in result.err
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_extract_to_ntfs_knows_no_symbolic_links(shared: Shell, tmp_path: Path) -> None:
+    arguments = ("extract", "--to-ntfs", "--symlinks", "app", "-o", str(tmp_path / "out"))
+    assert "--symlinks" in shared.run(*arguments, code=2).err
+    assert not (tmp_path / "out").exists()
 
 
 def test_extract_of_one_file(shared: Shell, tmp_path: Path) -> None:

@@ -1,17 +1,12 @@
 """What NTFS has and POSIX has not, as extended attributes, by the names that ntfs-3g uses.
 
-    system.ntfs_acl           the security descriptor, self-relative
-    system.ntfs_attrib        u32  FILE_ATTRIBUTE_*; system.ntfs_attrib_be is the same in big-endian
-    system.ntfs_times         4 u64  FILETIMEs: creation, last write, last access, change; _be likewise.
-                              Setting fewer, from the start, leaves the others
-    system.ntfs_reparse_data  the whole reparse buffer
-    system.ntfs_ea            the list of extended attributes as Windows has them
-    user.NAME                 the alternate stream NAME
-    system.winlayers_sddl     the descriptor as SDDL; an addition
+``layer.ntfs3g`` has the table of them. Setting fewer than four times leaves the others, and a list of
+extended attributes is taken in either form and given as Windows has it. One name is an addition:
 
-Integers are little-endian where the name does not say otherwise. What a file has not is missing, and
-listings leave out second spellings. Other names, those of ACLs and labels of Linux above all, are not
-supported. This module knows nothing of libfuse.
+    system.winlayers_sddl     the descriptor as SDDL
+
+What a file has not is missing, and listings leave out second spellings. Other names, those of ACLs and
+labels of Linux above all, are not supported. This module knows nothing of libfuse.
 
 Source: ntfs-3g(8) and its page on extended attributes; xattr(7) for the limits.
 """
@@ -19,7 +14,6 @@ Source: ntfs-3g(8) and its page on extended attributes; xattr(7) for the limits.
 from __future__ import annotations
 
 import errno
-import struct
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -27,14 +21,13 @@ from dataclasses import dataclass
 from winlayers.errors import Malformed, UnknownFeature
 from winlayers.formats.sddl import format_sddl, parse_sddl
 from winlayers.formats.security import build_descriptor, parse_descriptor
+from winlayers.layer import ntfs3g
 from winlayers.layer.names import fold
+from winlayers.layer.ntfs3g import MAX_VALUE, STREAM_PREFIX, Order
 from winlayers.layer.tree import Tree
 
 XATTR_CREATE = 1
 XATTR_REPLACE = 2
-#: What the value of an attribute can be at most, by the kernel.
-MAX_VALUE = 65536
-STREAM_PREFIX = "user."
 NO_ATTRIBUTE: int = getattr(errno, "ENOATTR", errno.ENODATA)
 
 
@@ -99,7 +92,7 @@ def write(tree: Tree, path: str, name: str, value: bytes, flags: int) -> None:
     _check_flags(flags, name, exists=bool(attribute.read(tree, path)))
     try:
         attribute.write(tree, path, value)
-    except (Malformed, struct.error, UnicodeDecodeError) as error:
+    except (Malformed, UnicodeDecodeError) as error:
         raise OSError(errno.EINVAL, f"no value for {name}: {error}") from error
 
 
@@ -168,40 +161,36 @@ def _read_stream(tree: Tree, path: str, stream: str) -> bytes:
 # -- the named ones ------------------------------------------------------------------------------------
 
 
-def _attrib(form: str) -> _Attribute:
-    packing = struct.Struct(form + "I")
-
+def _attrib(order: Order) -> _Attribute:
     def read_attributes(tree: Tree, path: str) -> bytes:
-        return packing.pack(tree.stat(path).attributes)
+        return ntfs3g.pack_attributes(tree.stat(path).attributes, order)
 
     def write_attributes(tree: Tree, path: str, value: bytes) -> None:
-        tree.set_attributes(path, packing.unpack(value)[0])
+        tree.set_attributes(path, ntfs3g.unpack_attributes(value, order))
 
-    return _Attribute(read_attributes, write_attributes, listed=form == "<")
+    return _Attribute(read_attributes, write_attributes, listed=order == "little")
 
 
-def _times(form: str) -> _Attribute:
+def _times(order: Order) -> _Attribute:
     def read_times(tree: Tree, path: str) -> bytes:
         told = tree.stat(path)
-        return struct.pack(
-            form + "4Q",
+        times = (
             told.creation_filetime,
             told.write_filetime,
             told.access_filetime,
             told.change_filetime,
         )
+        return ntfs3g.pack_times(times, order)
 
     def write_times(tree: Tree, path: str, value: bytes) -> None:
-        count = len(value) // 8
-        if not 1 <= count <= 4:
-            raise struct.error(f"{len(value)} bytes")
-        given = struct.unpack(f"{form}{count}Q", value)
-        tree.set_times(path, **dict(zip(_TIME_NAMES, given, strict=False)))
+        given = ntfs3g.unpack_times(value, order)
+        tree.set_times(path, **dict(zip(ntfs3g.TIME_NAMES, given, strict=False)))
 
-    return _Attribute(read_times, write_times, listed=form == "<")
+    return _Attribute(read_times, write_times, listed=order == "little")
 
 
-_TIME_NAMES = ("creation", "write", "access", "change")
+def _write_ea(tree: Tree, path: str, value: bytes) -> None:
+    tree.set_ea(path, ntfs3g.unpack_ea(value))
 
 
 def _read_sddl(tree: Tree, path: str) -> bytes:
@@ -216,12 +205,12 @@ def _write_sddl(tree: Tree, path: str, value: bytes) -> None:
 
 
 _ATTRIBUTES = {
-    "system.ntfs_acl": _Attribute(Tree.security, Tree.set_security),
+    ntfs3g.ACL: _Attribute(Tree.security, Tree.set_security),
     "system.winlayers_sddl": _Attribute(_read_sddl, _write_sddl),
-    "system.ntfs_attrib": _attrib("<"),
-    "system.ntfs_attrib_be": _attrib(">"),
-    "system.ntfs_times": _times("<"),
-    "system.ntfs_times_be": _times(">"),
-    "system.ntfs_reparse_data": _Attribute(Tree.reparse, Tree.set_reparse, removable=True),
-    "system.ntfs_ea": _Attribute(Tree.ea, Tree.set_ea, removable=True),
+    ntfs3g.ATTRIBUTES: _attrib("little"),
+    f"{ntfs3g.ATTRIBUTES}_be": _attrib("big"),
+    ntfs3g.TIMES: _times("little"),
+    f"{ntfs3g.TIMES}_be": _times("big"),
+    ntfs3g.REPARSE: _Attribute(Tree.reparse, Tree.set_reparse, removable=True),
+    ntfs3g.EA: _Attribute(Tree.ea, _write_ea, removable=True),
 }

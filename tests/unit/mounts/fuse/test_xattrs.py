@@ -13,6 +13,7 @@ from tests.support.builders import DESCRIPTOR, NEW_YEAR_FILETIME, OTHER_DESCRIPT
 from winlayers.errors import PathNotFound
 from winlayers.formats.ea import ExtendedAttribute, build_ea_list
 from winlayers.formats.reparse import build_reparse, link_to
+from winlayers.layer import ntfs3g
 from winlayers.layer.tree import FileKind, Tree
 from winlayers.mounts.fuse import _xattrs
 from winlayers.mounts.fuse._xattrs import NO_ATTRIBUTE, XATTR_CREATE, XATTR_REPLACE
@@ -159,7 +160,7 @@ def test_descriptor_cannot_be_removed(tree: Tree) -> None:
 
 def test_long_stream_is_too_big_for_an_attribute(tree: Tree) -> None:
     content = tree.open("/a.txt", stream="big", writable=True, create=True)
-    content.write_at(0, bytes(_xattrs.MAX_VALUE + 1))
+    content.write_at(0, bytes(ntfs3g.MAX_VALUE + 1))
     content.close()
     with refused(errno.E2BIG):
         _xattrs.read(tree, "/a.txt", "user.big")
