@@ -32,5 +32,6 @@ const char *fake_setting(const char *key);
 char *fake_u8(const wc *s, char *out, size_t n);
 size_t fake_u16(const char *s, wc *out, size_t n);
 void fake_count_handle(int change);
+void fake_forget_files(void);
 
 #endif

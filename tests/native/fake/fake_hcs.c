@@ -98,7 +98,7 @@ API size_t fake_log(char *buf, size_t n) {
     return loglen;
 }
 static int live_contexts;
-API void fake_reset(void) { loglen = 0; memset(faults, 0, sizeof faults); live_strings = live_handles = live_contexts = 0; }
+API void fake_reset(void) { loglen = 0; memset(faults, 0, sizeof faults); live_strings = live_handles = live_contexts = 0; fake_forget_files(); }
 API int fake_live_strings(void) { return live_strings; }
 API int fake_live_handles(void) { return live_handles; }
 void fake_count_handle(int change) { live_handles += change; }

@@ -4,9 +4,11 @@
  * 4 GiB set, so that a caller who takes it for an int shows. The last error is errno. Privileges belong to the thread
  * that impersonates, as in Windows. Settings:
  *   FAKE_BUILD=number         of Windows; 17763 otherwise
+ *   FAKE_OLD=1                a Windows that does not know class 64 of NtSetInformationFile
  *   FAKE_LACKS=name           a privilege that the account does not have
  */
 #include "fake.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,6 +25,12 @@ enum { E_FNF = 2, E_DENIED = 5, E_BADHANDLE = 6, E_INVAL = 87, E_EXISTS = 183, E
        E_NOT_ALL = 1300, E_NO_PRIVILEGE = 1313, E_NO_TEXT = 317 };
 
 static uint64_t opened[64];
+static char paths[64][PMAX];              /* of what was opened, by the same index */
+static DIR *listed[64];
+
+enum { S_NO_CLASS = (int)0xC0000002u, S_BAD_HANDLE = (int)0xC0000008u, S_INVAL = (int)0xC000000Du, S_DENIED = (int)0xC0000022u,
+       S_NOT_FOUND = (int)0xC0000034u, S_COLLISION = (int)0xC0000035u, S_NO_PATH = (int)0xC000003Au, S_NOT_EMPTY = (int)0xC0000101u,
+       S_NO_FOLDER = (int)0xC0000103u, S_CANNOT_DELETE = (int)0xC0000121u, S_REPARSE = (int)0xC000050Bu };
 
 static int last(int code, int value) { errno = code; return value; }
 static void *give(uint64_t h) {
@@ -48,14 +56,122 @@ API void *CreateFileW(const wc *path, uint32_t access, uint32_t share, void *sa,
     if (disposition != 3) how |= O_CREAT;
     int fd = open(p, how | O_CLOEXEC, 0666);
     if (fd < 0) { errno = errno == ENOENT ? E_FNF : E_DENIED; return INVALID; }
-    return give(FILE_BITS | (uint64_t)fd);
+    void *h = give(FILE_BITS | (uint64_t)fd);
+    if (is_open(h)) snprintf(paths[is_open(h) - 1], PMAX, "%s", p);
+    return h;
 }
 API int32_t CloseHandle(void *h) {
     ENTER("CloseHandle", "%#llx", (unsigned long long)(uintptr_t)h);
     int at = is_open(h); if (!at) return last(E_BADHANDLE, 0);
-    opened[at - 1] = 0; fake_count_handle(-1);
+    opened[at - 1] = 0; fake_count_handle(-1); paths[at - 1][0] = 0;
+    if (listed[at - 1]) { closedir(listed[at - 1]); listed[at - 1] = NULL; }
     if ((uintptr_t)h != TOKEN) close((int)(intptr_t)h);
     return last(0, 1);
+}
+
+/* ---- files below a handle: a link of this system stands for a reparse point -------------- */
+typedef struct { uint16_t bytes, room; const wc *text; } unicode_string;
+typedef struct { uint32_t size; void *root; const unicode_string *name; uint32_t attributes; void *sd, *quality; } object_attributes;
+typedef struct { int64_t times[4]; uint32_t attributes; } basic_info;
+_Static_assert(sizeof(object_attributes) == 48 && sizeof(basic_info) == 40, "as in Windows");
+#ifdef O_PATH
+#  define O_LINK (O_PATH | O_NOFOLLOW)
+#else
+#  define O_LINK O_SYMLINK
+#endif
+static struct { uint64_t file; basic_info info; } known_info[256];
+static basic_info *info_of(const char *path, int add) {
+    static basic_info none; struct stat st; memset(&none, 0, sizeof none);
+    if (lstat(path, &st)) return NULL;
+    none.attributes = S_ISDIR(st.st_mode) ? 0x10 : S_ISLNK(st.st_mode) ? 0x400 : 0x20;
+    for (int i = 0; i < 256; i++) {
+        if (known_info[i].file == (uint64_t)st.st_ino) return &known_info[i].info;
+        if (!known_info[i].file) { if (!add) break; known_info[i].file = st.st_ino; known_info[i].info = none; return &known_info[i].info; }
+    }
+    return &none;
+}
+void fake_forget_files(void) { memset(known_info, 0, sizeof known_info); }
+static int32_t status_of(int error) {
+    switch (error) { case ENOENT: return S_NOT_FOUND; case EEXIST: return S_COLLISION; case ENOTEMPTY: return S_NOT_EMPTY;
+                     case ENOTDIR: return S_NO_FOLDER; default: return S_DENIED; }
+}
+API int32_t NtCreateFile(void **out, uint32_t access, const object_attributes *oa, void *block, int64_t *allocation, uint32_t attributes,
+                         uint32_t share, uint32_t disposition, uint32_t options, void *ea, uint32_t ea_size) {
+    char rel[PMAX], p[2 * PMAX]; wc name[PMAX]; hr_t e; struct stat st; int root = is_open(oa->root);
+    uint32_t units = oa->name->bytes / 2; if (units >= PMAX) return (int32_t)0xC0000106u;
+    memcpy(name, oa->name->text, 2 * units); name[units] = 0; fake_u8(name, rel, PMAX);
+    fake_logf("NtCreateFile %s access=%08x attributes=%x share=%u disposition=%u options=%x", rel, access, oa->attributes, share, disposition, options);
+    if (fake_faulty("NtCreateFile", &e)) return e;
+    if (!root || !paths[root - 1][0]) return S_BAD_HANDLE;
+    if (oa->size != 48 || !block || allocation || attributes || ea || ea_size || rel[0] == '\\' || strchr(rel, '/') || strchr(rel, ':')) return S_INVAL;
+    snprintf(p, sizeof p, "%s/%s", paths[root - 1], rel);
+    for (char *c = p + strlen(paths[root - 1]) + 1; *c; c++) if (*c == '\\') {
+        *c = 0; if (lstat(p, &st)) return S_NO_PATH;
+        if (S_ISLNK(st.st_mode)) return oa->attributes & 0x1000 ? S_REPARSE : S_INVAL;
+        if (!S_ISDIR(st.st_mode)) return S_NO_PATH;
+        *c = '/'; }
+    if (strlen(p) >= PMAX) return (int32_t)0xC0000106u;
+    int there = !lstat(p, &st);
+    if (disposition == 2) {
+        if (there) return S_COLLISION;
+        if (options & 1) { if (mkdir(p, 0777)) return status_of(errno); }
+        else { int made = open(p, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666); if (made < 0) return status_of(errno); close(made); }
+        if (lstat(p, &st)) return status_of(errno);
+    } else if (!there) return S_NOT_FOUND;
+    if (S_ISLNK(st.st_mode) && !(options & 0x200000)) return S_REPARSE;
+    if ((options & 1) && !S_ISDIR(st.st_mode)) return S_NO_FOLDER;
+    int how = S_ISLNK(st.st_mode) ? O_LINK : !S_ISDIR(st.st_mode) && access & 0x40000000u ? O_RDWR : O_RDONLY;
+    int fd = open(p, how | O_CLOEXEC); if (fd < 0) return status_of(errno);
+    *out = give(FILE_BITS | (uint64_t)fd);
+    if (!is_open(*out)) { close(fd); return S_DENIED; }
+    strcpy(paths[is_open(*out) - 1], p); return 0;
+}
+static int32_t delete_now(const char *path) {
+    struct stat st; basic_info *info = info_of(path, 0); if (!info || lstat(path, &st)) return S_NOT_FOUND;
+    if (info->attributes & 1) return S_CANNOT_DELETE;
+    return (S_ISDIR(st.st_mode) ? rmdir(path) : unlink(path)) ? status_of(errno) : 0;
+}
+API int32_t NtSetInformationFile(void *h, void *block, const uint8_t *data, uint32_t size, int32_t class_) {
+    hr_t e; fake_logf("NtSetInformationFile %#llx block=%d data=%d size=%u class=%d", (unsigned long long)(uintptr_t)h, block != NULL, data != NULL, size, class_);
+    if (fake_faulty("NtSetInformationFile", &e)) return e;
+    int at = is_open(h); if (!at || !block) return S_BAD_HANDLE;
+    if (class_ == 64) return fake_setting("FAKE_OLD") ? S_NO_CLASS : size == 4 && data[0] == 1 ? delete_now(paths[at - 1]) : S_INVAL;
+    if (class_ == 13) return size == 1 && data[0] == 1 ? delete_now(paths[at - 1]) : S_INVAL;
+    if (class_ != 11) return S_INVAL;
+    void *root; uint32_t bytes; wc name[PMAX]; char u8[PMAX], p[2 * PMAX];
+    memcpy(&root, data + 8, sizeof root); memcpy(&bytes, data + 16, 4);
+    int parent = is_open(root); if (!parent) return S_BAD_HANDLE;
+    if (data[0] || size != 20 + bytes || bytes >= 2 * PMAX) return S_INVAL;
+    memcpy(name, data + 20, bytes); name[bytes / 2] = 0;
+    snprintf(p, sizeof p, "%s/%s", paths[parent - 1], fake_u8(name, u8, PMAX));
+    return link(paths[at - 1], p) ? status_of(errno) : 0;
+}
+API int32_t SetFileInformationByHandle(void *h, int32_t class_, const basic_info *data, uint32_t size) {
+    ENTER("SetFileInformationByHandle", "%#llx class=%d size=%u", (unsigned long long)(uintptr_t)h, class_, size);
+    int at = is_open(h); if (!at) return last(E_BADHANDLE, 0);
+    basic_info *info = info_of(paths[at - 1], 1); if (class_ || size != sizeof *data || !info) return last(E_INVAL, 0);
+    for (int i = 0; i < 4; i++) if (data->times[i]) info->times[i] = data->times[i];
+    if (data->attributes) info->attributes = data->attributes | (info->attributes & 0x410);
+    return last(0, 1);
+}
+API int32_t GetFileInformationByHandleEx(void *h, int32_t class_, uint8_t *data, uint32_t size) {
+    ENTER("GetFileInformationByHandleEx", "%#llx class=%d size=%u", (unsigned long long)(uintptr_t)h, class_, size);
+    int at = is_open(h); if (!at) return last(E_BADHANDLE, 0);
+    basic_info *info = info_of(paths[at - 1], 0); if (!info) return last(E_FNF, 0);
+    if (class_ == 0 && size == sizeof *info) { memcpy(data, info, size); return last(0, 1); }
+    if (class_ == 9 && size == 8) { uint32_t tag = info->attributes & 0x400 ? 0xA000000Cu : 0; memcpy(data, &info->attributes, 4); memcpy(data + 4, &tag, 4); return last(0, 1); }
+    if ((class_ != 14 && class_ != 15) || !(info->attributes & 0x10)) return last(E_INVAL, 0);
+    if (class_ == 15 && listed[at - 1]) { closedir(listed[at - 1]); listed[at - 1] = NULL; }
+    if (!listed[at - 1] && !(listed[at - 1] = opendir(paths[at - 1]))) return last(E_DENIED, 0);
+    uint32_t used = 0, before = 0; struct dirent *one;      /* at most 3 in one call, so that there are more calls */
+    for (int n = 0; n < 3 && (one = readdir(listed[at - 1])); n++) {
+        wc name[512]; uint32_t bytes = 2 * (uint32_t)fake_u16(one->d_name, name, 512), step = used - before;
+        if (used + 68 + bytes > size) return last(E_INVAL, 0);
+        if (n) memcpy(data + before, &step, 4);
+        memset(data + used, 0, 68); memcpy(data + used + 60, &bytes, 4); memcpy(data + used + 68, name, bytes);
+        before = used; used = (used + 68 + bytes + 7) & ~7u;
+    }
+    return used ? last(0, 1) : last(18, 0);
 }
 
 /* ---- privileges ------------------------------------------------------------------ */
@@ -105,7 +221,10 @@ API uint32_t FormatMessageW(uint32_t flags, void *source, uint32_t code, uint32_
     return (uint32_t)last(E_NO_TEXT, 0);
 }
 API uint32_t RtlNtStatusToDosError(int32_t status) {
-    switch ((uint32_t)status) { case 0xC0000034u: return E_FNF; case 0xC0000022u: return E_DENIED; default: return E_NO_TEXT; }
+    switch (status) {
+        case S_NOT_FOUND: return E_FNF; case S_NO_PATH: return 3; case S_DENIED: case S_CANNOT_DELETE: return E_DENIED;
+        case S_COLLISION: return E_EXISTS; case S_NOT_EMPTY: return 145; case S_NO_FOLDER: return 267; case S_NO_CLASS: return 1;
+        case S_REPARSE: return 4395; default: return E_NO_TEXT; }
 }
 typedef struct { uint32_t size, major, minor, build, platform; uint16_t csd[128]; } version_info;
 _Static_assert(sizeof(version_info) == 276, "OSVERSIONINFOW");
@@ -114,10 +233,6 @@ API int32_t RtlGetVersion(version_info *v) {
     if (v->size != sizeof *v) return (int32_t)0xC000000Du;
     const char *build = fake_setting("FAKE_BUILD");
     v->major = 10; v->minor = 0; v->build = build ? (uint32_t)atoi(build) : 17763; v->platform = 2; return 0;
-}
-API int32_t NtSetInformationFile(void *h, void *block, const void *data, uint32_t size, int32_t class_) {
-    hr_t e; fake_logf("NtSetInformationFile %#llx block=%d data=%d size=%u class=%d", (unsigned long long)(uintptr_t)h, block != NULL, data != NULL, size, class_);
-    return fake_faulty("NtSetInformationFile", &e) ? e : is_open(h) ? 0 : (int32_t)0xC0000008u;
 }
 /* What has no stand-in above, but a convention of its own: BOOLEAN is one byte, whatever is in the others. */
 API uint64_t CreateSymbolicLinkW(const wc *link, const wc *target, uint32_t flags) {
