@@ -10,9 +10,9 @@ import pytest
 
 from tests.native.conftest import Fake
 from winlayers.backends.native import _folder
-from winlayers.backends.native._folder import BasicInfo
 from winlayers.backends.native._handles import Access, open_file
 from winlayers.errors import InvalidArgument, Malformed, WindowsCallFailed
+from winlayers.formats.filetime import BasicInfo
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_folder_is_made(fake: Fake, handle: int, root: Path) -> None:
 
 
 def test_file_is_created_with_times_and_attributes(fake: Fake, handle: int, root: Path) -> None:
-    info = BasicInfo(1, 2, 3, 4, 0x22)
+    info = BasicInfo(1, 2, 2**63, 2**64 - 1, 0x22)
     write = Access.GENERIC_READ | Access.GENERIC_WRITE
     with _folder.open_below(
         fake.api, handle, "folder\\new", write, disposition=_folder.CREATE
@@ -113,8 +113,8 @@ def test_no_link_is_followed(fake: Fake, handle: int, path: str) -> None:
 def test_link_itself_is_looked_at(fake: Fake, handle: int) -> None:
     info = _folder.info_below(fake.api, handle, "link")
     assert info.attributes == _folder.REPARSE_POINT
-    assert not info.is_plain_folder
-    assert _folder.info_below(fake.api, handle, "folder").is_plain_folder
+    assert not _folder.is_plain_folder(info)
+    assert _folder.is_plain_folder(_folder.info_below(fake.api, handle, "folder"))
     for path, tag in (("link", 0xA000000C), ("folder", 0)):
         with _folder.open_below(fake.api, handle, path, 0x80, options=_folder.OPEN_LINK) as one:
             assert _folder.read_tag(fake.api, one) == tag
@@ -159,7 +159,7 @@ def test_reparse_point_that_opens_as_a_folder_is_left_alone(
     fake: Fake, handle: int, root: Path
 ) -> None:
     with _folder.open_below(fake.api, handle, "folder", 0x100) as folder:
-        _folder.write_info(fake.api, folder, BasicInfo(attributes=0x410))
+        _folder.write_info(fake.api, folder, BasicInfo(0, 0, 0, 0, 0x410))
     with pytest.raises(InvalidArgument, match="is a link"):
         _folder.link_below(fake.api, handle, "folder\\new", handle, "folder\\file")
     with pytest.raises(WindowsCallFailed) as caught:
@@ -176,7 +176,7 @@ def test_file_is_removed(
     if setting:
         fake.set(setting, "1")
     with _folder.open_below(fake.api, handle, "folder\\file", 0x100) as file:
-        _folder.write_info(fake.api, file, BasicInfo(attributes=attributes))
+        _folder.write_info(fake.api, file, BasicInfo(0, 0, 0, 0, attributes))
     _folder.remove_below(fake.api, handle, "folder\\file")
     assert os.listdir(root / "folder") == []
     classes = [line.rsplit("=", 1)[1] for line in fake.log() if line.startswith("NtSetInf")]

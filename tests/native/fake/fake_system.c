@@ -160,6 +160,10 @@ API int32_t GetFileInformationByHandleEx(void *h, int32_t class_, uint8_t *data,
     basic_info *info = info_of(paths[at - 1], 0); if (!info) return last(E_FNF, 0);
     if (class_ == 0 && size == sizeof *info) { memcpy(data, info, size); return last(0, 1); }
     if (class_ == 9 && size == 8) { uint32_t tag = info->attributes & 0x400 ? 0xA000000Cu : 0; memcpy(data, &info->attributes, 4); memcpy(data + 4, &tag, 4); return last(0, 1); }
+    struct stat st; if (lstat(paths[at - 1], &st)) return last(E_FNF, 0);
+    if (class_ == 1 && size == 24) { uint64_t end = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0; uint32_t links = S_ISDIR(st.st_mode) ? 1 : (uint32_t)st.st_nlink;
+        memset(data, 0, 24); memcpy(data + 8, &end, 8); memcpy(data + 16, &links, 4); data[21] = S_ISDIR(st.st_mode) != 0; return last(0, 1); }
+    if (class_ == 18 && size == 24) { uint64_t id = st.st_ino; memset(data, 0, 24); data[0] = 7; memcpy(data + 8, &id, 8); return last(0, 1); }
     if ((class_ != 14 && class_ != 15) || !(info->attributes & 0x10)) return last(E_INVAL, 0);
     if (class_ == 15 && listed[at - 1]) { closedir(listed[at - 1]); listed[at - 1] = NULL; }
     if (!listed[at - 1] && !(listed[at - 1] = opendir(paths[at - 1]))) return last(E_DENIED, 0);

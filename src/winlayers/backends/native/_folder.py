@@ -20,7 +20,6 @@ import ntpath
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 from winlayers.backends.native import _failures
 from winlayers.backends.native._dlls import Libraries
@@ -36,7 +35,11 @@ from winlayers.backends.native._structures import (
     UnicodeString,
 )
 from winlayers.errors import InvalidArgument, Malformed, WindowsCallFailed
+from winlayers.formats.filetime import BasicInfo
 from winlayers.formats.text16 import utf16_decode, utf16_encode
+
+NOT_FOUND = frozenset({2, 3})
+"""Codes of Windows where a file, or a folder on the way to it, is not there."""
 
 MAX_UNITS = 32767
 SHARE_ALL = Share.READ | Share.WRITE | Share.DELETE
@@ -47,14 +50,16 @@ CREATE = 2
 FOLDER_ONLY = 0x1
 OPEN_LINK = 0x200000
 
+READ_ATTRIBUTES = 0x80
+
 READONLY = 0x1
 DIRECTORY = 0x10
 NORMAL = 0x80
 REPARSE_POINT = 0x400
 
-_READ_ATTRIBUTES = 0x80
 _WRITE_ATTRIBUTES = 0x100
 _DONT_REPARSE = 0x1000
+_UNSIGNED = 2**64 - 1
 _BACKUP_AND_SYNCHRONOUS = 0x4020
 
 _BASIC_INFO, _ATTRIBUTE_TAG, _LIST, _LIST_AGAIN = 0, 9, 14, 15
@@ -63,32 +68,7 @@ _LINK, _DISPOSITION, _DISPOSITION_EX = 11, 13, 64
 _LISTING_BYTES = 1 << 16
 _ENTRY_NAME = 68
 _NO_MORE_FILES = 18
-_NOT_FOUND = frozenset({2, 3})
 _NO_SUCH_CLASS = frozenset({0xC0000002, 0xC0000003})
-
-
-@dataclass(frozen=True, slots=True)
-class BasicInfo:
-    """FILE_BASIC_INFO.
-
-    Attributes:
-        creation_time: 100 ns since 1601; 0 and all other times too, to leave it as it is.
-        last_access_time: likewise.
-        last_write_time: likewise.
-        change_time: likewise.
-        attributes: of the file; 0 to leave them as they are.
-    """
-
-    creation_time: int = 0
-    last_access_time: int = 0
-    last_write_time: int = 0
-    change_time: int = 0
-    attributes: int = 0
-
-    @property
-    def is_plain_folder(self) -> bool:
-        """Whether it is a folder and no reparse point."""
-        return self.attributes & (DIRECTORY | REPARSE_POINT) == DIRECTORY
 
 
 def clean_path(path: str) -> str:
@@ -162,16 +142,19 @@ def read_info(api: Libraries, handle: int) -> BasicInfo:
     size = ctypes.sizeof(info)
     api.call("GetFileInformationByHandleEx", handle, _BASIC_INFO, ctypes.byref(info), size)
     return BasicInfo(
-        *(info.creation_time, info.last_access_time, info.last_write_time),
-        *(info.change_time, info.file_attributes),
+        info.creation_time & _UNSIGNED,
+        info.last_access_time & _UNSIGNED,
+        info.last_write_time & _UNSIGNED,
+        info.change_time & _UNSIGNED,
+        info.file_attributes,
     )
 
 
 def write_info(api: Libraries, handle: int, info: BasicInfo) -> None:
-    """Set times and attributes of an open file."""
+    """Set times and attributes of an open file; what is 0 stays as it is."""
     given = FileBasicInfo(
-        *(info.creation_time, info.last_access_time, info.last_write_time),
-        *(info.change_time, info.attributes),
+        *(info.creation_filetime, info.access_filetime, info.write_filetime),
+        *(info.change_filetime, info.attributes),
     )
     size = ctypes.sizeof(given)
     api.call("SetFileInformationByHandle", handle, _BASIC_INFO, ctypes.byref(given), size)
@@ -187,8 +170,13 @@ def read_tag(api: Libraries, handle: int) -> int:
 
 def info_below(api: Libraries, folder: int, path: str) -> BasicInfo:
     """Times and attributes by path; of a link itself."""
-    with open_below(api, folder, path, _READ_ATTRIBUTES, options=OPEN_LINK) as handle:
+    with open_below(api, folder, path, READ_ATTRIBUTES, options=OPEN_LINK) as handle:
         return read_info(api, handle)
+
+
+def is_plain_folder(info: BasicInfo) -> bool:
+    """Whether it is a folder and no reparse point."""
+    return info.attributes & (DIRECTORY | REPARSE_POINT) == DIRECTORY
 
 
 def list_folder(api: Libraries, handle: int) -> list[str]:
@@ -249,7 +237,7 @@ def remove_below(api: Libraries, folder: int, path: str) -> None:
         InvalidArgument: no such path is allowed.
         WindowsCallFailed: it is not there, or does not go.
     """
-    access = Access.DELETE | _READ_ATTRIBUTES | _WRITE_ATTRIBUTES
+    access = Access.DELETE | READ_ATTRIBUTES | _WRITE_ATTRIBUTES
     with open_below(api, folder, path, access, options=OPEN_LINK) as handle:
         try:
             _delete(api, handle)
@@ -257,7 +245,7 @@ def remove_below(api: Libraries, folder: int, path: str) -> None:
             if error.code != _failures.ACCESS_DENIED:
                 raise
             kept = read_info(api, handle).attributes & ~READONLY
-            write_info(api, handle, BasicInfo(attributes=kept or NORMAL))
+            write_info(api, handle, BasicInfo(0, 0, 0, 0, kept or NORMAL))
             _delete(api, handle)
 
 
@@ -272,14 +260,14 @@ def remove_tree(api: Libraries, folder: int, path: str) -> None:
     while waiting:
         place, is_emptied = waiting.pop()
         try:
-            if is_emptied or not info_below(api, folder, place).is_plain_folder:
+            if is_emptied or not is_plain_folder(info_below(api, folder, place)):
                 remove_below(api, folder, place)
                 continue
             read = Access.GENERIC_READ
             with open_below(api, folder, place, read, options=FOLDER_ONLY) as handle:
                 names = list_folder(api, handle)
         except WindowsCallFailed as error:
-            if error.code not in _NOT_FOUND:
+            if error.code not in NOT_FOUND:
                 raise
             continue
         waiting.append((place, True))
