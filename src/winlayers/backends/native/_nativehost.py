@@ -20,7 +20,7 @@ from winlayers.backends.native._handles import BACKUP, Access, Share, open_file,
 from winlayers.backends.native._structures import FileIdInfo, FileStandardInfo
 from winlayers.base.fileobj import RawReader, read_into
 from winlayers.errors import WindowsCallFailed
-from winlayers.layer.baselayer import FoundFile
+from winlayers.layer.baselayer import BaseFolder, FoundFile
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -30,7 +30,7 @@ _ID_INFO = 18
 
 
 @contextmanager
-def open_base_folder(api: Libraries, path: str | os.PathLike[str]) -> Iterator[NativeBaseFolder]:
+def open_base_folder(api: Libraries, path: str | os.PathLike[str]) -> Iterator[BaseFolder]:
     """Open the folder of a base layer for reading, in this thread.
 
     Args:
