@@ -54,7 +54,7 @@ layer_group = LazyGroup(
 store_group = LazyGroup(
     "store",
     help="The store as a whole.",
-    modules={"info": "store_info", "check": "store_check"},
+    modules={"info": "store_info", "check": "store_check", "attach": "store_attach"},
 )
 cli = LazyGroup(
     PROGRAM,

@@ -2,7 +2,7 @@
 
     ID               a layer of the store, by its id or the beginning of one
     tar:FILE         a bare layer tar, compressed or not; nothing is imported
-    windowsfilter:ROOT:ID   a layer of another store, which is only read
+    windowsfilter:ROOT:ID   a layer of another store, or of Docker on Windows, which is only read
 
 ``TRANSPORTS`` is the one list of what may stand before the colon. A form that is not there yet says so.
 """
@@ -30,6 +30,8 @@ from winlayers.errors import (
 )
 
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     from winlayers.backends.portable.loose import LooseLayer
     from winlayers.driver.driver import Driver
     from winlayers.layer.findings import Finding
@@ -106,7 +108,7 @@ def resolve_layer(session: Session, driver: Driver, text: str) -> str:
     # Only what can be an id is asked for: the driver takes the last part of a path too.
     if _POSSIBLE_ID.fullmatch(text) and driver.exists(text):
         return text
-    return _unique(text, driver.layers(), str(session.home / LAYERS))
+    return unique_id(text, driver.layers(), str(session.home / LAYERS))
 
 
 def resolve_scratch(session: Session, driver: Driver, text: str) -> str:
@@ -237,6 +239,7 @@ def _staging(session: Session) -> Iterator[Path]:
 
 def _open_store(session: Session, transport: str, rest: str) -> Target:
     from winlayers.backends.portable.lookup import FolderView, is_scratch_folder
+    from winlayers.driver.attached import is_attached
     from winlayers.driver.metadata import read_layer_chain
 
     # From the right: a root may begin with a drive.
@@ -247,7 +250,9 @@ def _open_store(session: Session, transport: str, rest: str) -> Target:
     if (layers / LAYERS).is_dir():
         layers = layers / LAYERS
     known = _ids_below(layers)
-    layer_id = text if text in known else _unique(text, known, str(layers))
+    layer_id = text if text in known else unique_id(text, known, str(layers))
+    if is_attached(layers / layer_id):
+        return _open_attached(session, f"{transport}:{root}:{layer_id}", layers, layer_id)
     chain = (layer_id, *read_layer_chain(layers / layer_id))
     # Two stores may have layers of the same id: in a comparison they must not be taken for one.
     folders = [(f"{transport}:{root}:{member}", layers / member) for member in chain]
@@ -262,6 +267,40 @@ def _open_store(session: Session, transport: str, rest: str) -> Target:
         lambda: [finding for table in own for finding in table.findings()],
         found.close,
         _not_committed if is_scratch_folder(folders[0][1]) else None,
+    )
+
+
+def _open_attached(session: Session, name: str, layers: Path, layer_id: str) -> Target:
+    """A base layer of Docker on Windows, by a tar that is made of it to be looked at."""
+    from winlayers.backends.portable.loose import open_loose_stream
+    from winlayers.base.pipe import reader_of
+    from winlayers.cli.attaching import write_attached
+    from winlayers.driver.attached import attached_layer
+
+    attached = attached_layer(layers, layer_id)
+    attached.check_readable()
+    found: list[Finding] = []
+
+    def write(target: BinaryIO) -> None:
+        write_attached(
+            attached,
+            target,
+            note=session.note,
+            report=found.append,
+            progress=session.progress,
+            cancel=session.cancel,
+        )
+
+    with _staging(session) as tmpdir, reader_of(write) as tar:
+        layer = open_loose_stream(tar, name, tmpdir=tmpdir, is_base=True)
+    return Target(
+        name,
+        layer.view,
+        layer.table,
+        (),
+        True,
+        lambda: [*found, *layer.table.findings()],
+        layer.close,
     )
 
 
@@ -293,7 +332,17 @@ TRANSPORTS: dict[str, Callable[[Session, str, str], Target]] = {
 }
 
 
-def _unique(text: str, ids: Iterable[str], where: str) -> str:
+def unique_id(text: str, ids: Iterable[str], where: str) -> str:
+    """The one id that begins so.
+
+    Args:
+        text: the beginning.
+        ids: all that there are.
+        where: they are, for messages.
+    Raises:
+        LayerNotFound: none does.
+        InvalidArgument: several do.
+    """
     candidates = [layer_id for layer_id in ids if text and layer_id.startswith(text)]
     if len(candidates) == 1:
         return candidates[0]

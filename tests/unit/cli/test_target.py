@@ -45,11 +45,13 @@ def test_other_store_is_only_read(shared: Shell, bare: Shell) -> None:
     assert not bare.root.exists()
 
 
-def test_other_store_in_the_form_of_windows_is_unsupported(bare: Shell) -> None:
+def test_other_store_in_the_form_of_windows_is_read_and_leaves_nothing_behind(bare: Shell) -> None:
     folder = bare.folder / "docker" / "windowsfilter" / ("a" * 64)
-    (folder / "Files").mkdir(parents=True)
-    result = bare.run("ls", f"windowsfilter:{bare.folder / 'docker'}:aaaa", code=16)
-    assert "form of Windows itself" in result.err
+    (folder / "Files/Users").mkdir(parents=True)
+    result = bare.run("ls", f"windowsfilter:{bare.folder / 'docker'}:aaaa")
+    assert result.lines == ["Users"]
+    assert "it is a plain copy" in result.err
+    assert list((bare.root / "tmp").iterdir()) == []
 
 
 @pytest.mark.parametrize("rest", ["", "only-a-root", ":id", "root:"])
