@@ -14,6 +14,7 @@ import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from enum import Enum
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -108,14 +109,19 @@ def empty_root(destination: Path) -> Iterator[Root]:
         yield root
 
 
+class Instead(Enum):
+    """What a keeper did with a node instead of having it written as any file or folder."""
+
+    NOTHING = "nothing"
+    WROTE = "wrote"
+    LEFT_OUT = "left out"
+
+
 class Keeper(Protocol):
     """How a kind of folder keeps what is no content."""
 
-    def replaces(self, node: Node) -> bool:
-        """Whether ``write_instead`` writes this node, and not what is as good as any file or folder."""
-
-    def write_instead(self, node: Node, place: Parts) -> bool:
-        """Write a node; whether something is at its place now."""
+    def write_instead(self, node: Node, place: Parts) -> Instead:
+        """Write a node that is not to be a file or folder with its content, or leave it out."""
 
     def keep(self, node: Node, place: Parts) -> bool:
         """Keep what can be kept of what was just written; whether ``finish`` is to be called for it."""
@@ -235,18 +241,22 @@ class Extraction:
         first = self._shared.get(key)
         if first is not None and self._link(node, first, place):
             return False
-        if keeper.replaces(node):
-            if not keeper.write_instead(node, place):
-                return False
-        elif node.kind is EntryKind.DIRECTORY:
-            with naming():
-                self.root.mkdir(place)
-            self.counts.directories += 1
-        else:
-            self._write_file(node, place)
+        instead = keeper.write_instead(node, place)
+        if instead is Instead.LEFT_OUT:
+            return False
+        if instead is Instead.NOTHING:
+            self._write_ordinary(node, place)
         if key in self._shared:
             self._shared[key] = place
         return keeper.keep(node, place)
+
+    def _write_ordinary(self, node: Node, place: Parts) -> None:
+        if node.kind is not EntryKind.DIRECTORY:
+            self._write_file(node, place)
+            return
+        with naming():
+            self.root.mkdir(place)
+        self.counts.directories += 1
 
     def _link(self, node: Node, first: Parts, place: Parts) -> bool:
         """Make a second name of what was written; False where the file system has none."""
@@ -313,24 +323,26 @@ class PlainKeeper:
         self._symlinks = symlinks
         self._above = f"{work.start.path}/" if work.start.path else ""
 
-    def replaces(self, node: Node) -> bool:
-        """Symbolic links and junctions."""
+    def _is_link(self, node: Node) -> bool:
+        """Whether it is a symbolic link or junction."""
         if not node.is_reparse_point:
             return False
         return tag_of(self._work.view.entry(node).reparse) in (TAG_SYMLINK, TAG_MOUNT_POINT)
 
-    def write_instead(self, node: Node, place: Parts) -> bool:
-        """Write a symbolic link or junction; False where it is left out."""
+    def write_instead(self, node: Node, place: Parts) -> Instead:
+        """Write a symbolic link or junction, or leave it out."""
+        if not self._is_link(node):
+            return Instead.NOTHING
         target = self._inside(node) if self._symlinks else None
         if target is None:
             detail = "it leads elsewhere" if self._symlinks else "links were not asked for"
             self._work.lose("link-skipped", node, detail)
-            return False
+            return Instead.LEFT_OUT
         with naming():
             is_folder = node.kind is EntryKind.DIRECTORY
             self._work.root.symlink(_relative(target, place), place, is_folder=is_folder)
         self._work.counts.symlinks += 1
-        return True
+        return Instead.WROTE
 
     def _inside(self, node: Node) -> Parts | None:
         """Where in the destination a link leads, or None."""
@@ -347,7 +359,7 @@ class PlainKeeper:
     def keep(self, node: Node, place: Parts) -> bool:
         """Times, of all but folders."""
         self._report_losses(node)
-        if not node.is_directory and not self.replaces(node):
+        if not node.is_directory and not self._is_link(node):
             self.finish(node, place)
         return node.is_directory
 

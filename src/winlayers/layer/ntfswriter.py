@@ -33,7 +33,7 @@ from winlayers.layer.entry import (
     attribute_names,
 )
 from winlayers.layer.findings import Finding
-from winlayers.layer.folder import ExtractCounts, Extraction, empty_root
+from winlayers.layer.folder import ExtractCounts, Extraction, Instead, empty_root
 from winlayers.layer.view import NODE_IMPLIED, NODE_STREAMS, Node, View
 
 # NORMAL stands for no attribute at all, and NTFS has it where it likes to.
@@ -102,13 +102,9 @@ class _NtfsKeeper:
         self._work = work
         self._root = work.root
 
-    def replaces(self, node: Node) -> bool:
-        """None: a link is a file or folder with reparse data."""
-        return False
-
-    def write_instead(self, node: Node, place: Parts) -> bool:
-        """Write nothing."""
-        return False
+    def write_instead(self, node: Node, place: Parts) -> Instead:
+        """Nothing: a link is a file or folder with reparse data."""
+        return Instead.NOTHING
 
     def keep(self, node: Node, place: Parts) -> bool:
         """Everything, of what is complete by itself."""

@@ -159,9 +159,10 @@ def test_plain_copy_has_what_any_folder_has(tmp_path: Path) -> None:
     (files / "d/a").write_bytes(b"data")
     (files / "d/a").chmod(0o444)
     os.utime(files / "d/a", ns=(filetime_to_ns(TIMES[1]), filetime_to_ns(TIMES[2])))
+    (files / "d/b").touch()
     (files / "l").symlink_to("d")
     entries, contents, findings = read(tmp_path)
-    assert list(entries) == ["Files", "Files/d", "Files/d/a"]
+    assert list(entries) == ["Files", "Files/d", "Files/d/a", "Files/d/b"]
     file = entries["Files/d/a"]
     assert (file.attributes, file.security, contents["Files/d/a"]) == (0x21, b"", {"": b"data"})
     times = {
@@ -171,7 +172,7 @@ def test_plain_copy_has_what_any_folder_has(tmp_path: Path) -> None:
         file.change_filetime,
     }
     assert times == {TIMES[2]}
-    assert entries["Files/d"].attributes == 0x10
+    assert (entries["Files/d"].attributes, entries["Files/d/b"].attributes) == (0x10, 0x20)
     assert [(one.code, one.entry) for one in findings] == [("link-skipped", "Files/l")]
 
 
