@@ -451,6 +451,7 @@ class PortableScratch(MergedView):
                 if not self._read_only:
                     self._finish()
             finally:
+                self._shared.data.drop_spares()
                 super().close()
                 self._lock.release()
 
@@ -461,7 +462,7 @@ class PortableScratch(MergedView):
         self._store.commits.commit()
         self._leave()
         self._shared.settle()
-        self._shared.data.drop_spares()
+        self._shared.data.drop_spares()  # before it is said that nothing is left over
         self._shared.data.sync_folder()
         if not self._is_torn:
             with self._store.transaction():
@@ -507,13 +508,10 @@ class PortableScratch(MergedView):
     def _end(self, error: BaseException | None) -> None:
         with full_disk_told(self._folder):
             try:
-                if error is not None:
-                    raise error
-                self._store.commits.end()
+                self._store.commits.end(error)
                 self._to_leave += self._gone
             except BaseException:
                 self._take_back()
-                self._store.commits.undo()
                 raise
             finally:
                 self._rebound.clear()

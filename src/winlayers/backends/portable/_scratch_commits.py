@@ -101,8 +101,10 @@ class Commits:
 
         Raises:
             sqlite3.Error: it cannot be; it is lost then, and nothing more can be done.
+            StoreCorrupt: that has happened before.
         """
         assert not self._is_within
+        self._check_kept()
         if not self._is_group:
             return
         self._is_group = False
@@ -131,35 +133,48 @@ class Commits:
         self._check_kept()
         if self._is_group and self._pages() > _GROUP_PAGES // 2:
             self.commit()
+        if not self._is_group:
+            self._begin_transaction()
         if self._is_group:
-            self._db.execute("SAVEPOINT operation")
-            self._is_within = True
-            return
-        # Asked before SQLite is, which keeps what is in the log as it is while it has a transaction.
-        can_gather = self._on_group is not None and self._set_aside(_GROUP_PAGES)
-        self._db.execute("BEGIN IMMEDIATE")
-        if can_gather and self._on_group is not None:
-            self._changes_before, self._long_pages = self._db.total_changes, 0
-            self._is_group = True
-            self._on_group()
             self._db.execute("SAVEPOINT operation")
         self._is_within = True
 
-    def end(self) -> None:
-        """End an operation that is done, for ``operation``; if that fails, it is to be undone."""
-        if self._is_group:
-            self._make_room()
-            self._db.execute("RELEASE operation")
-        else:
-            self._db.execute("COMMIT")
-        self._is_within = False
+    def end(self, error: BaseException | None) -> None:
+        """End an operation, for ``operation``: it is done, or is undone where it or its end failed.
 
-    def undo(self) -> None:
-        """Leave out the operation at work; for ``operation``.
-
-        A full disk may have SQLite undo by itself, and then all of the group.
+        Args:
+            error: what it failed with, or None; it is raised again.
         """
-        self._is_within = False
+        try:
+            if error is not None:
+                raise error
+            if self._is_group:
+                self._make_room()
+                self._db.execute("RELEASE operation")
+            else:
+                self._db.execute("COMMIT")
+        except BaseException:
+            self._undo()
+            raise
+        finally:
+            self._is_within = False
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _begin_transaction(self) -> None:
+        """Begin a transaction: of a group, where there is room for one."""
+        on_group = self._on_group
+        # Asked before SQLite is, which keeps what is in the log as it is while it has a transaction.
+        if on_group is not None and not self._set_aside(_GROUP_PAGES):
+            on_group = None
+        self._db.execute("BEGIN IMMEDIATE")
+        if on_group is not None:
+            self._changes_before, self._long_pages = self._db.total_changes, 0
+            self._is_group = True
+            on_group()
+
+    def _undo(self) -> None:
+        """Leave out the operation at work. A full disk may have SQLite undo by itself, and then all."""
         self._on_undo()
         if not self._is_group:
             if self._db.in_transaction:
@@ -169,8 +184,6 @@ class Commits:
             self._db.execute("RELEASE operation")
         else:
             self._is_group, self._is_lost = False, True
-
-    # -- inside ------------------------------------------------------------------------------------
 
     def _check_kept(self) -> None:
         if self._is_lost:
@@ -214,13 +227,7 @@ class _Operation:
         self._commits.begin()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        try:
-            if error is not None:
-                raise error
-            self._commits.end()
-        except BaseException:
-            self._commits.undo()
-            raise
+        self._commits.end(error)
 
 
 _NOTHING = nullcontext()

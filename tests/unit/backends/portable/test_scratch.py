@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +15,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.builders import a_directory, a_file, a_layer, an_import, layer_tar, node_at
+from tests.support.builders import (
+    a_directory,
+    a_file,
+    a_layer,
+    an_import,
+    content_at,
+    layer_tar,
+    node_at,
+)
 from tests.support.scratches import Bench
 from winlayers.backends.portable import _scratch_contents, _scratch_data
 from winlayers.backends.portable._scratch import PortableScratch, chain_of, make_scratch
@@ -354,3 +363,19 @@ def test_empty_directory_of_the_chain_may_be_replaced(tmp_path: Path) -> None:
         made = scratch.create(files, "other", Entry("", EntryKind.DIRECTORY, 0x10))
         scratch.rename(made, files, "EMPTY")
         assert [node.path for node in walk(scratch, scratch.root())] == ["Files", "Files/EMPTY"]
+
+
+def test_file_whose_removal_was_lost_is_kept(bench: PortableBench) -> None:
+    bench.make("Files/kept.txt", b"kept")
+    before = bench.data()
+    bench.scratch.gather(None)
+    bench.delete("Files/kept.txt")
+    # The commit finds the transaction gone, as after an error of the disk.
+    bench.scratch._store._db.execute("ROLLBACK")
+    with pytest.raises(sqlite3.OperationalError):
+        bench.scratch.publish()
+    with pytest.raises(StoreCorrupt, match="open it again"):
+        bench.scratch.close()
+    assert bench.data() == before
+    bench.scratch = bench.open()
+    assert content_at(bench.scratch, "Files/kept.txt") == b"kept"

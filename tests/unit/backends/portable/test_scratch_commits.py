@@ -163,4 +163,7 @@ def test_nothing_goes_on_after_a_commit_that_failed(bench: Bench) -> None:
         bench.commits.commit()
     with pytest.raises(StoreCorrupt, match="open it again"):
         bench.add(2)
+    # Nor does who would remove what is not needed after it take it for committed.
+    with pytest.raises(StoreCorrupt, match="open it again"):
+        bench.commits.commit()
     assert bench.seen() == []
