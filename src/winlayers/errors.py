@@ -248,14 +248,20 @@ class WindowsCallFailed(RemoteFailure):
     """
 
     def __init__(
-        self, *, call: str, raw: int, code: int, text: str | None, events: tuple[str, ...] = ()
+        self,
+        *,
+        call: str,
+        raw: int,
+        code: int,
+        text: str | None,
+        events: list[str] | tuple[str, ...] = (),
     ) -> None:
         self.call = call
         self.raw = raw
         self.code = code
         self.text = text
-        self.events = events
-        super().__init__(call, raw, code, text, events)
+        self.events = tuple(events)
+        super().__init__(call, raw, code, text, self.events)
 
     def __str__(self) -> str:
         number = f"error {self.code}" if self.code < 0x10000 else f"0x{self.raw:08X}"

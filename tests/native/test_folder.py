@@ -13,6 +13,7 @@ from winlayers.backends.native import _folder
 from winlayers.backends.native._handles import Access, open_file
 from winlayers.errors import InvalidArgument, Malformed, WindowsCallFailed
 from winlayers.formats.filetime import BasicInfo
+from winlayers.layer.entry import FILE_ATTRIBUTE_REPARSE_POINT
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_no_link_is_followed(fake: Fake, handle: int, path: str) -> None:
 
 def test_link_itself_is_looked_at(fake: Fake, handle: int) -> None:
     info = _folder.info_below(fake.api, handle, "link")
-    assert info.attributes == _folder.REPARSE_POINT
+    assert info.attributes == FILE_ATTRIBUTE_REPARSE_POINT
     assert not _folder.is_plain_folder(info)
     assert _folder.is_plain_folder(_folder.info_below(fake.api, handle, "folder"))
     for path, tag in (("link", 0xA000000C), ("folder", 0)):

@@ -39,6 +39,11 @@ from winlayers.layer.findings import CATALOG, Finding
 
 _SIZE = struct.Struct("<I")
 MAX_MESSAGE = 64 << 20
+# Errors that are made of more than a message, and of what.
+_FACTS: dict[type[WinlayersError], tuple[str, ...]] = {
+    Malformed: ("structure", "reason", "offset", "entry", "finding"),
+    WindowsCallFailed: ("call", "raw", "code", "text", "events"),
+}
 _READ_SIZE = 1 << 20
 
 
@@ -193,10 +198,9 @@ def load_answer(line: bytes) -> Finding | LayerSummary | Exception:
 def dump_error(error: BaseException) -> dict[str, Any]:
     """An error as JSON, with the facts that its class carries."""
     facts: dict[str, Any] = {"kind": type(error).__name__, "message": str(error)}
-    if isinstance(error, Malformed):
-        facts |= {name: getattr(error, name) for name in ("structure", "reason", "offset", "entry")}
-    if isinstance(error, WindowsCallFailed):
-        facts |= {name: getattr(error, name) for name in ("call", "raw", "code", "text", "events")}
+    for kind, names in _FACTS.items():
+        if isinstance(error, kind):
+            facts |= {name: getattr(error, name) for name in names}
     if isinstance(error, WinlayersError):
         facts["finding"] = error.finding
     if isinstance(error, OSError):
@@ -207,22 +211,9 @@ def dump_error(error: BaseException) -> dict[str, Any]:
 
 def load_error(value: dict[str, Any]) -> Exception:
     """The way back; an error that is none of ours becomes a RemoteFailure that quotes it."""
-    if value["kind"] == Malformed.__name__:
-        return Malformed(
-            value["structure"],
-            value["reason"],
-            offset=value["offset"],
-            entry=value["entry"],
-            finding=value["finding"],
-        )
-    if value["kind"] == WindowsCallFailed.__name__:
-        return WindowsCallFailed(
-            call=value["call"],
-            raw=value["raw"],
-            code=value["code"],
-            text=value["text"],
-            events=tuple(value["events"]),
-        )
+    for known, names in _FACTS.items():
+        if value["kind"] == known.__name__:
+            return known(**{name: value[name] for name in names})
     if value.get("errno") is not None:
         return OSError(value["errno"], value["strerror"], value["filename"])
     kind = getattr(errors, value["kind"], None)

@@ -27,6 +27,7 @@ from winlayers.base.rooted import Parts, Root
 from winlayers.errors import Malformed, Unsupported
 from winlayers.layer import ntfs3g
 from winlayers.layer.entry import (
+    FILE_ATTRIBUTE_NORMAL,
     FILE_ATTRIBUTE_REPARSE_POINT,
     Entry,
     EntryKind,
@@ -36,8 +37,6 @@ from winlayers.layer.findings import Finding
 from winlayers.layer.folder import ExtractCounts, Extraction, Instead, empty_root
 from winlayers.layer.view import NODE_IMPLIED, NODE_STREAMS, Node, View
 
-# NORMAL stands for no attribute at all, and NTFS has it where it likes to.
-_FILE_ATTRIBUTE_NORMAL = 0x80
 # What ntfs-3g says to a value that it does not take.
 _REFUSALS = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.E2BIG, errno.ERANGE, errno.EIO})
 _MISSING = frozenset({errno.EOPNOTSUPP, errno.ENODATA})
@@ -153,8 +152,9 @@ class _NtfsKeeper:
     def _set_attributes(self, node: Node, place: Parts) -> None:
         self._set(node, place, ntfs3g.ATTRIBUTES, ntfs3g.pack_attributes(node.attributes))
         got = ntfs3g.unpack_attributes(self._root.xattr(place, ntfs3g.ATTRIBUTES))
-        # That of a reparse point comes with its data.
-        lost = node.attributes & ~(got | _FILE_ATTRIBUTE_NORMAL | FILE_ATTRIBUTE_REPARSE_POINT)
+        # NORMAL stands for no attribute at all, and NTFS has it where it likes to; that of a reparse point
+        # comes with its data.
+        lost = node.attributes & ~(got | FILE_ATTRIBUTE_NORMAL | FILE_ATTRIBUTE_REPARSE_POINT)
         if lost:
             self._work.lose("attributes-lost", node, ", ".join(attribute_names(lost)))
 

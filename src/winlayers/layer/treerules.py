@@ -28,6 +28,7 @@ from winlayers.formats.security import check_descriptor
 from winlayers.formats.text16 import utf16_unit_count, wtf8_encode
 from winlayers.layer.entry import (
     FILE_ATTRIBUTE_DIRECTORY,
+    FILE_ATTRIBUTE_NORMAL,
     FILE_ATTRIBUTE_REPARSE_POINT,
     FILE_ATTRIBUTE_SPARSE_FILE,
 )
@@ -40,7 +41,6 @@ MAX_LINKS = 1024
 MAX_EA_SIZE = 65_535
 
 FILE_ATTRIBUTE_DEVICE = 0x40
-FILE_ATTRIBUTE_NORMAL = 0x80
 FILE_ATTRIBUTE_COMPRESSED = 0x800
 FILE_ATTRIBUTE_ENCRYPTED = 0x4000
 #: Attributes that tell how a file is stored, or what it is: nobody sets them by name.

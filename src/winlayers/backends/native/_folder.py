@@ -37,6 +37,12 @@ from winlayers.backends.native._structures import (
 from winlayers.errors import InvalidArgument, Malformed, WindowsCallFailed
 from winlayers.formats.filetime import BasicInfo
 from winlayers.formats.text16 import utf16_decode, utf16_encode
+from winlayers.layer.entry import (
+    FILE_ATTRIBUTE_DIRECTORY,
+    FILE_ATTRIBUTE_NORMAL,
+    FILE_ATTRIBUTE_READONLY,
+    FILE_ATTRIBUTE_REPARSE_POINT,
+)
 
 NOT_FOUND = frozenset({2, 3})
 """Codes of Windows where a file, or a folder on the way to it, is not there."""
@@ -51,11 +57,6 @@ FOLDER_ONLY = 0x1
 OPEN_LINK = 0x200000
 
 READ_ATTRIBUTES = 0x80
-
-READONLY = 0x1
-DIRECTORY = 0x10
-NORMAL = 0x80
-REPARSE_POINT = 0x400
 
 _WRITE_ATTRIBUTES = 0x100
 _DONT_REPARSE = 0x1000
@@ -165,7 +166,7 @@ def read_tag(api: Libraries, handle: int) -> int:
     info = FileAttributeTagInfo()
     size = ctypes.sizeof(info)
     api.call("GetFileInformationByHandleEx", handle, _ATTRIBUTE_TAG, ctypes.byref(info), size)
-    return info.reparse_tag if info.file_attributes & REPARSE_POINT else 0
+    return info.reparse_tag if info.file_attributes & FILE_ATTRIBUTE_REPARSE_POINT else 0
 
 
 def info_below(api: Libraries, folder: int, path: str) -> BasicInfo:
@@ -176,7 +177,10 @@ def info_below(api: Libraries, folder: int, path: str) -> BasicInfo:
 
 def is_plain_folder(info: BasicInfo) -> bool:
     """Whether it is a folder and no reparse point."""
-    return info.attributes & (DIRECTORY | REPARSE_POINT) == DIRECTORY
+    return (
+        info.attributes & (FILE_ATTRIBUTE_DIRECTORY | FILE_ATTRIBUTE_REPARSE_POINT)
+        == FILE_ATTRIBUTE_DIRECTORY
+    )
 
 
 def list_folder(api: Libraries, handle: int) -> list[str]:
@@ -221,7 +225,7 @@ def link_below(api: Libraries, folder: int, path: str, source_folder: int, sourc
             parent = stack.enter_context(
                 open_below(api, folder, parent_path, Access.GENERIC_READ, options=FOLDER_ONLY)
             )
-            if read_info(api, parent).attributes & REPARSE_POINT:
+            if read_info(api, parent).attributes & FILE_ATTRIBUTE_REPARSE_POINT:
                 raise InvalidArgument(f"{parent_path[:80]!r} is a link: nothing is put behind it")
         data = utf16_encode(name)
         start = FileLinkInformation.file_name.offset
@@ -244,8 +248,8 @@ def remove_below(api: Libraries, folder: int, path: str) -> None:
         except WindowsCallFailed as error:
             if error.code != _failures.ACCESS_DENIED:
                 raise
-            kept = read_info(api, handle).attributes & ~READONLY
-            write_info(api, handle, BasicInfo(0, 0, 0, 0, kept or NORMAL))
+            kept = read_info(api, handle).attributes & ~FILE_ATTRIBUTE_READONLY
+            write_info(api, handle, BasicInfo(0, 0, 0, 0, kept or FILE_ATTRIBUTE_NORMAL))
             _delete(api, handle)
 
 
