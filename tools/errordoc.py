@@ -38,8 +38,8 @@ Errors of the operating system are passed on as `OSError`, unless there is somet
 
 ## Kinds and codes
 
-The exit code is that of the command line. The other three are for those who speak to a program over gRPC or HTTP, or
-see its files in a mount; nothing of the kind exists yet, and their numbers are fixed already.
+The exit code is that of the command line, errno what a program gets in a mount. The other two are for those who speak to a
+program over gRPC or HTTP; nothing of the kind exists yet, and their numbers are fixed already.
 
 | kind | meaning | exit | gRPC | HTTP | errno |
 |---|---|---|---|---|---|
