@@ -81,7 +81,7 @@ def parse(tar: str) -> dict[str, float]:
 
 def index(tar: str, folder: str) -> dict[str, float]:
     """Parse the headers of a tar and write the index of a base layer, without pack and digests."""
-    from winlayers.backends.portable._building import IndexBuilder, index_tar
+    from winlayers.backends.sealed.building import IndexBuilder, index_tar
 
     path = Path(folder, "index.db")
     path.parent.mkdir(parents=True, exist_ok=True)

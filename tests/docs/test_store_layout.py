@@ -7,9 +7,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from winlayers.backends.portable import _index, _record
 from winlayers.backends.portable._scratch import make_scratch
 from winlayers.backends.portable._scratch_nodes import SCHEMA_VERSION
+from winlayers.backends.sealed import index, record
 from winlayers.driver.mounting import MountedLayer, MountTable
 from winlayers.driver.refcount import RefCounts
 from winlayers.layer.entry import Entry, EntryKind
@@ -39,11 +39,11 @@ def columns_of(database: Path) -> dict[str, set[str]]:
 
 
 def test_tables_of_the_index_are_on_the_page(tmp_path: Path) -> None:
-    _index.create(tmp_path / "index.db").close()
+    index.create(tmp_path / "index.db").close()
     tables = columns_of(tmp_path / "index.db")
     assert len(tables) > 5
     assert {table: columns_on_page(f"### {table}") for table in tables} == tables
-    assert f"database of schema {_index.SCHEMA_VERSION}." in PAGE
+    assert f"database of schema {index.SCHEMA_VERSION}." in PAGE
 
 
 def test_tables_of_the_driver_are_on_the_page(tmp_path: Path) -> None:
@@ -67,5 +67,5 @@ def test_tables_of_a_scratch_are_on_the_page(tmp_path: Path) -> None:
 
 
 def test_fields_of_the_record_are_on_the_page() -> None:
-    fields = set(_record.Record.__dataclass_fields__)
+    fields = set(record.Record.__dataclass_fields__)
     assert columns_on_page("## layer.json") == fields

@@ -22,7 +22,7 @@ from tests.faults.forks import Actor, Nursery, Outcome
 from tests.faults.test_killed import states_of
 from tests.support.builders import a_file, a_layer, layer_tar
 from winlayers.backends.portable._pack import PackWriter
-from winlayers.backends.portable._space import full_disk_told
+from winlayers.backends.sealed.space import full_disk_told
 from winlayers.errors import NoSpace
 
 DISK_SIZE = 3 << 20

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from winlayers.backends.portable._space import is_full
+from winlayers.backends.sealed.space import is_full
 from winlayers.base.atomic import sync_file
 from winlayers.errors import NoSpace, TooLarge
 from winlayers.formats.tar import TarSource

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from winlayers.backends.portable._space import is_full
+from winlayers.backends.sealed.space import is_full
 from winlayers.base.atomic import sync_directory, sync_file
 from winlayers.errors import StoreCorrupt
 

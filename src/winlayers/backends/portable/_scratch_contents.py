@@ -16,7 +16,7 @@ from typing import Protocol
 
 from winlayers.backends.portable._scratch_data import DataFiles
 from winlayers.backends.portable._scratch_nodes import NodeStore, StoredPart
-from winlayers.backends.portable._space import full_disk_told
+from winlayers.backends.sealed.space import full_disk_told
 from winlayers.base.fileobj import read_at, write_all_at
 from winlayers.errors import IllegalState, NoSpace, PathNotFound
 from winlayers.formats.filetime import ns_to_filetime

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from winlayers.backends.portable._index import from_signed, sql_text, text_factory, to_signed
 from winlayers.backends.portable._scratch_commits import Commits
-from winlayers.backends.portable._space import full_disk_told, is_full
+from winlayers.backends.sealed.index import from_signed, sql_text, text_factory, to_signed
+from winlayers.backends.sealed.space import full_disk_told, is_full
 from winlayers.errors import PathNotFound, StoreCorrupt
 from winlayers.layer.entry import (
     FILE_ATTRIBUTE_ARCHIVE,

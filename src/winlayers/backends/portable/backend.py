@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from winlayers.backends.contract import ImportRequest, MountProcess, TarFacts, Usage
-from winlayers.backends.portable import _index
-from winlayers.backends.portable._record import RECORD, Record, read_record, write_record
-from winlayers.backends.portable._recover import Staging, remove_leftovers, remove_tree
-from winlayers.backends.portable._space import full_disk_told
 from winlayers.backends.portable._tree import SealedTable
+from winlayers.backends.sealed import index
+from winlayers.backends.sealed.record import RECORD, Record, read_record, write_record
+from winlayers.backends.sealed.space import full_disk_told
+from winlayers.backends.sealed.staging import Staging, remove_leftovers, remove_tree
 from winlayers.base.atomic import publish, sync_directory, sync_file, write_file
 from winlayers.base.locking import FileLock
 from winlayers.errors import (
@@ -147,7 +147,7 @@ class PortableBackend:
         remove_tree(self._layers / layer_id)
 
     def writer(self, layer_id: str, chain: Chain, files: Mapping[str, bytes]) -> EntryWriter:
-        from winlayers.backends.portable._writing import SealedWriter
+        from winlayers.backends.sealed.writing import SealedWriter
         from winlayers.base.blocks import BlockPump
 
         self._check_absent(layer_id)
@@ -186,9 +186,9 @@ class PortableBackend:
         """What the index of a sealed layer says of it as a whole."""
         with (
             self._removal_told(layer_id),
-            closing(_index.open_read_only(self._sealed(layer_id) / INDEX)) as connection,
+            closing(index.open_read_only(self._sealed(layer_id) / INDEX)) as connection,
         ):
-            return _index.read_facts(connection)
+            return index.read_facts(connection)
 
     def export_tar(self, layer_id: str, chain: Chain) -> BinaryIO:
         if self._is_scratch(layer_id):
@@ -286,7 +286,7 @@ class PortableBackend:
 
     def _difference(self, layer_id: str, chain: Chain) -> EntryReader:
         """The entries that make the chain of a scratch what the scratch shows now."""
-        from winlayers.backends.portable._writing import OwnDifference
+        from winlayers.backends.portable._difference import OwnDifference
 
         scratch = self.scratch(layer_id, chain, read_only=True)
         try:
@@ -351,16 +351,16 @@ class PortableBackend:
             found.append(read_record(sealed))
         with (
             suppress(StoreCorrupt, sqlite3.Error, FileNotFoundError),
-            closing(_index.open_read_only(sealed / INDEX)) as connection,
+            closing(index.open_read_only(sealed / INDEX)) as connection,
         ):
-            found.append(Record.of_facts(_index.read_facts(connection)))
+            found.append(Record.of_facts(index.read_facts(connection)))
         return [record for record in found if record is not None]
 
     def _index_pack(
         self, pack: BinaryIO, fresh: Path, chain: Chain, recorded: list[Record]
     ) -> tuple[str, Record]:
         """Write an index of a pack; its digest now, and the record that fits it best."""
-        from winlayers.backends.portable._building import IndexBuilder, index_tar
+        from winlayers.backends.sealed.building import IndexBuilder, index_tar
         from winlayers.base.blocks import BlockPump
         from winlayers.base.compression import Compression
 
@@ -437,8 +437,8 @@ class PortableBackend:
     def _fill(self, request: ImportRequest, sealed: Path) -> LayerSummary:
         """Write pack and index of one layer."""
         # Not at the top: who only reads, or has a child import, starts 20 ms sooner without them.
-        from winlayers.backends.portable._building import IndexBuilder, index_tar
         from winlayers.backends.portable._pack import PackingSource, PackWriter
+        from winlayers.backends.sealed.building import IndexBuilder, index_tar
 
         policy = request.policy
         with (

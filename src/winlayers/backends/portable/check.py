@@ -15,11 +15,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from winlayers.backends.portable import _index
-from winlayers.backends.portable._record import RECORD, Record, read_record
 from winlayers.backends.portable._scratch import DATA, DATABASE, chain_of
 from winlayers.backends.portable._scratch_nodes import NodeStore
 from winlayers.backends.portable.backend import INDEX, LAYERS, PACK, SCRATCH, SEALED
+from winlayers.backends.sealed import index
+from winlayers.backends.sealed.record import RECORD, Record, read_record
 from winlayers.base.digest import Digest, digest_of
 from winlayers.base.fileobj import Readable
 from winlayers.base.locking import FileLock
@@ -31,7 +31,7 @@ from winlayers.layer.findings import Rule, Severity
 # What a layer's folder is called on its way out; see the layout of the home in ARCHITECTURE.md.
 _REMOVING = "-removing"
 _CHAIN_FILE = "layerchain.json"
-# What a folder is called in which something is made; see ``_recover``.
+# What a folder is called in which something is made; see ``sealed.staging``.
 _STAGED = re.compile(r".+\.[0-9a-f]{16}")
 
 _E, _W = Severity.ERROR, Severity.WARNING
@@ -359,10 +359,10 @@ def _read_index(path: Path) -> dict[str, str]:
     Raises:
         StoreCorrupt: it cannot be opened, is damaged, or lacks a fact.
     """
-    with closing(_index.open_read_only(path)) as index:
+    with closing(index.open_read_only(path)) as connection:
         try:
-            found = index.execute("PRAGMA quick_check(1)").fetchone()[0]
-            facts = _index.read_facts(index)
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            facts = index.read_facts(connection)
         except sqlite3.Error as error:
             raise StoreCorrupt(f"{path}: {error}") from error
     if found != "ok":

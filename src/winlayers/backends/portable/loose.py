@@ -13,11 +13,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from winlayers.backends.portable._building import IndexBuilder, index_tar
 from winlayers.backends.portable._pack import PackingSource, PackWriter
-from winlayers.backends.portable._recover import Staging, remove_leftovers
-from winlayers.backends.portable._space import full_disk_told
 from winlayers.backends.portable._tree import SealedTable
+from winlayers.backends.sealed.building import IndexBuilder, index_tar
+from winlayers.backends.sealed.space import full_disk_told
+from winlayers.backends.sealed.staging import Staging, remove_leftovers
 from winlayers.base.blocks import BlockPump
 from winlayers.base.compression import Compression, detect
 from winlayers.base.progress import Progress

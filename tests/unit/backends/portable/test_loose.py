@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import a_file, a_layer, content_at, layer_tar
-from winlayers.backends.portable import _recover
 from winlayers.backends.portable.backend import PortableBackend
 from winlayers.backends.portable.loose import open_loose
+from winlayers.backends.sealed import staging
 from winlayers.errors import Malformed
 
 _HOLD_OPEN = """
@@ -94,7 +94,7 @@ def test_look_leaves_alone_what_it_did_not_make(
     for name in others:
         (tmp / name).mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(_recover, "_is_own", lambda path: False)
+        patch.setattr(staging, "_is_own", lambda path: False)
         open_loose(tar, tmpdir=tmp).close()
     assert set(os.listdir(tmp)) == others
     open_loose(tar, tmpdir=tmp).close()
@@ -117,7 +117,7 @@ def test_tar_that_cannot_be_opened_leaves_nothing(
 if sys.platform != "win32":
 
     def test_only_own_files_are_own(tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert _recover._is_own(tmp)
-        assert not _recover._is_own(tmp / "absent")
+        assert staging._is_own(tmp)
+        assert not staging._is_own(tmp / "absent")
         monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-        assert not _recover._is_own(tmp)
+        assert not staging._is_own(tmp)

@@ -1,6 +1,4 @@
-"""Between entries and the store: a sealed layer made of entries, and the entries that a scratch makes.
-
-A sealed layer is made of entries by way of a tar, which is then imported.
+"""Entries to a sealed layer, by way of a tar, which is then imported.
 
 The tar is staged on the disk of the store, because an import wants to be read and entries want to be
 written. Source of the form: ``layer.backuptar``.
@@ -12,11 +10,10 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import BinaryIO, Self
 
-from winlayers.backends.portable._recover import Staging
-from winlayers.backends.portable._space import full_disk_told
+from winlayers.backends.sealed.space import full_disk_told
+from winlayers.backends.sealed.staging import Staging
 from winlayers.errors import IllegalState
 from winlayers.layer.backuptar import BackupTarWriter
-from winlayers.layer.difference import DifferenceReader
 from winlayers.layer.entry import Entry, LayerSummary, Part
 
 _NAME = "layer.tar"
@@ -75,12 +72,3 @@ class SealedWriter:
 
     def __exit__(self, *exc: object) -> None:
         self.abort()
-
-
-class OwnDifference(DifferenceReader):
-    """The difference of views that were opened for it, and are closed with it."""
-
-    def close(self) -> None:
-        super().close()
-        self._old.close()
-        self._new.close()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from winlayers.backends.portable._index import sql_text
-from winlayers.backends.portable._rows import EntryRows
+from winlayers.backends.sealed.index import sql_text
+from winlayers.backends.sealed.rows import EntryRows
 from winlayers.layer.entry import EntryKind
 from winlayers.layer.names import fold
 

@@ -3,7 +3,7 @@
 This is the hot path of the import: one call of ``IndexBuilder.add`` for each header. A name whose folder
 was seen and whose characters raise no question takes the short way; all else (the first of a folder,
 whiteouts, links, odd names) goes through ``_add_odd``, which checks everything. Laws that need all names
-are kept by the keys of the tables, by ``_rows``, and by a few queries at the end, of ``_links`` and here.
+are kept by the keys of the tables, by ``rows``, and by a few queries at the end, of ``links`` and here.
 
 The memory is bounded: what is remembered of rows and distinct descriptors is forgotten when there is too
 much of it, and then found by query.
@@ -15,10 +15,10 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from winlayers.backends.portable import _index
-from winlayers.backends.portable._index import FLAG_MAPPED, sql_text, to_signed
-from winlayers.backends.portable._links import HardLinks
-from winlayers.backends.portable._rows import BATCH, EntryRows
+from winlayers.backends.sealed import index
+from winlayers.backends.sealed.index import FLAG_MAPPED, sql_text, to_signed
+from winlayers.backends.sealed.links import HardLinks
+from winlayers.backends.sealed.rows import BATCH, EntryRows
 from winlayers.base.remembered import Remembered
 from winlayers.errors import InvalidName, Malformed
 from winlayers.formats.tar import TarHeader, TarReader, TarSource
@@ -85,7 +85,7 @@ class IndexBuilder:
         tolerant: bool = False,
         lenient_names: bool = False,
     ) -> None:
-        self._db = _index.create(path)
+        self._db = index.create(path)
         self._db.execute("BEGIN")
         self._is_base = is_base
         self._report_to = report
@@ -158,11 +158,11 @@ class IndexBuilder:
 
     def commit(self, facts: dict[str, object]) -> None:
         """Write the facts and end the file; nothing is synced."""
-        _index.write_facts(
+        index.write_facts(
             self._db,
             {
                 **facts,
-                "schema": _index.SCHEMA_VERSION,
+                "schema": index.SCHEMA_VERSION,
                 "size": self.size,
                 "entry_count": self.entry_count,
                 "surrogates": int(self._has_surrogates),

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from itertools import chain
 
-from winlayers.backends.portable._index import sql_text
+from winlayers.backends.sealed.index import sql_text
 from winlayers.base.remembered import Remembered
 from winlayers.layer.entry import EntryKind
 from winlayers.layer.names import fold
