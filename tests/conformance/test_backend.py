@@ -475,6 +475,24 @@ def test_destroyed_layer_is_gone(backend: Backend) -> None:
     put(backend, "sealed", BASE)
 
 
+def test_renamed_layer_has_another_id_and_is_the_same(backend: Backend) -> None:
+    put(backend, "sealed", BASE)
+    backend.create("created", Chain(), {})
+    for layer_id in ("sealed", "created"):
+        before = backend.usage(layer_id)
+        backend.rename(layer_id, f"{layer_id}-removing")
+        assert not backend.exists(layer_id)
+        after = backend.usage(f"{layer_id}-removing")
+        assert (after.kind, after.summary) == (before.kind, before.summary)
+        with pytest.raises(LayerNotFound):
+            backend.rename(layer_id, "other")
+    put(backend, "sealed", CHILD, "sealed-removing")
+    assert content_at(backend.view("sealed-removing", Chain()), "Files/a.txt") == b"a of the base"
+    for layer_id in ("sealed-removing", "created-removing"):
+        backend.destroy(layer_id)
+        assert_nothing(backend, layer_id)
+
+
 def test_view_goes_on_when_its_layers_are_destroyed(backend: Backend) -> None:
     family(backend)
     view = backend.view("child", Chain(("base",)))

@@ -144,6 +144,14 @@ class Backend(Protocol):
     def destroy(self, layer_id: str) -> None:
         """Remove a layer, whatever state it is in; no error if there is none."""
 
+    def rename(self, layer_id: str, new_id: str) -> None:
+        """Give a layer another id, in one step and to stay.
+
+        Raises:
+            LayerNotFound: there is no such layer.
+            InUse: somebody works with it, so that it keeps its id.
+        """
+
     def usage(self, layer_id: str) -> Usage: ...
 
     def reader(self, layer_id: str, chain: Chain) -> EntryReader:
@@ -176,16 +184,18 @@ class ScratchAccess(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class MountProcess:
-    """The process that serves a mount.
+class Mount:
+    """A layer that is shown at a path.
 
     Attributes:
-        pid: its id.
-        started: when it began, as ``base.processes.process_start_time`` tells it.
+        path: where.
+        pid: id of the process that serves it; 0 where the system itself does.
+        started: when that process began, as ``base.processes.process_start_time`` tells it.
     """
 
-    pid: int
-    started: str
+    path: Path
+    pid: int = 0
+    started: str = ""
 
 
 @runtime_checkable
@@ -193,27 +203,30 @@ class Mounts(Protocol):
     """A backend that can show layers to the operating system at a path."""
 
     def mount(
-        self, layer_id: str, chain: Chain, path: Path, *, read_only: bool, raw: bool
-    ) -> MountProcess:
+        self, layer_id: str, chain: Chain, path: Path | None, *, read_only: bool, raw: bool
+    ) -> Mount:
         """Show a layer over its chain at a path; it takes writes if it is a scratch.
 
         Args:
             layer_id: the layer.
             chain: the layers that it stands on.
-            path: an empty directory.
+            path: an empty directory, or None for a place of the backend's own choice.
             read_only: take no writes in any case.
             raw: show the layer as in its tar, instead of as the container's C:.
         Returns:
-            Who serves the mount, which is there when this returns.
+            The mount, which is there when this returns.
         Raises:
             LayerMounted: another process writes the scratch.
             Unsupported: the system has no means to mount; says what to install.
         """
 
-    def publish(self, path: Path) -> None:
+    def publish(self, layer_id: str, path: Path) -> None:
         """Have what was done in a mount be seen by ``reader``, ``export_tar``, ``usage`` and views."""
 
-    def unmount(self, path: Path) -> None:
+    def shows(self, mount: Mount) -> bool:
+        """Whether a mount still serves; it does not once its process died, or the system was started again."""
+
+    def unmount(self, layer_id: str, path: Path) -> None:
         """End a mount; of one whose process died, take away what the system still has.
 
         Raises:

@@ -320,6 +320,10 @@ class MemoryBackend:
     def destroy(self, layer_id: str) -> None:
         self._layers.pop(layer_id, None)
 
+    def rename(self, layer_id: str, new_id: str) -> None:
+        self._layer(layer_id)
+        self._layers[new_id] = self._layers.pop(layer_id)
+
     def usage(self, layer_id: str) -> Usage:
         layer = self._layer(layer_id)
         disk_size = sum(len(content) for content in layer.files.values())

@@ -40,6 +40,21 @@ def process_start_time(pid: int) -> str | None:
         return None
 
 
+def is_running(pid: int, started: str) -> bool:
+    """Whether the process of an id that began at a time still runs.
+
+    Args:
+        pid: its id; 0 stands for the system itself, which runs.
+        started: what ``process_start_time`` told of it.
+    """
+    if not pid:
+        return True
+    try:
+        return str(process_start_time(pid)) == started
+    except PermissionError:
+        return True  # somebody has the number, and it cannot be told who: then it counts as running
+
+
 def _start_by_proc(pid: int) -> str | None:
     try:
         stat = (_PROC / str(pid) / "stat").read_text(encoding="ascii", errors="replace")

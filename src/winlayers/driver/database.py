@@ -1,8 +1,4 @@
-"""``driver.db``, which the counts and the mounts of a home share, and the processes that stand in it.
-
-A process is known by its id and start time, so that another one of the same id is not taken for it. This
-module refuses to know the tables.
-"""
+"""``driver.db``, which the counts and the mounts of a home share. This module refuses to know the tables."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from winlayers.base.processes import process_start_time
 from winlayers.errors import NoSpace, StoreLocked
 
 _WAIT_SECONDS = 30.0
@@ -41,11 +36,3 @@ def open_database(path: Path) -> Iterator[sqlite3.Connection]:
                 "try again when it has ended"
             ) from error
         raise
-
-
-def is_running(pid: int, started: str) -> bool:
-    """Whether the process of an id that began at a time still runs."""
-    try:
-        return str(process_start_time(pid)) == started
-    except PermissionError:
-        return True  # somebody has the number, and it cannot be told who: then it counts as running

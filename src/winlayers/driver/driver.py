@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self, runtime_checkable
 
 from winlayers.backends.contract import Backend, ImportPolicy, Mounts, ScratchAccess, Usage
-from winlayers.base.atomic import sync_directory
 from winlayers.base.digest import Digest
 from winlayers.base.locking import FileLock
 from winlayers.base.progress import Cancel, NullProgress, Progress
@@ -251,7 +250,7 @@ class Driver:
             resolved = self._known(layer_id)
             with self._mount_lock(resolved):
                 mounted = self._mounts.find(resolved)
-                if mounted is not None and not mounted.is_alive:
+                if mounted is not None and not self._serves(mounted):
                     self._unmount(mounted)
                     mounted = None
                 if mounted is None:
@@ -281,9 +280,8 @@ class Driver:
             self._check_free(resolved)
             if leaving.exists():
                 self._backend.destroy(leaving.name)
-            os.rename(self._dir(resolved), leaving)
             # After a loss of power the layer is whole or leaving, never whole in name only.
-            sync_directory(self._home)
+            self._backend.rename(resolved, leaving.name)
         self._backend.destroy(leaving.name)
 
     def cleanup(self) -> list[str]:
@@ -463,27 +461,26 @@ class Driver:
     ) -> MountedLayer:
         if not isinstance(self._backend, Mounts):
             raise Unsupported("layers of this backend cannot be mounted")
-        place = self._mount_folder / layer_id if path is None else path.absolute()
-        if path is None:
-            place.mkdir(exist_ok=True)
-        process = self._backend.mount(
+        place = None if path is None else path.absolute()
+        mount = self._backend.mount(
             layer_id, self.chain(layer_id), place, read_only=read_only, raw=raw
         )
-        mounted = MountedLayer(layer_id, place, read_only, raw, process.pid, process.started)
+        mounted = MountedLayer(layer_id, mount.path, read_only, raw, mount.pid, mount.started)
         self._mounts.add(mounted)
         return mounted
 
+    def _serves(self, mounted: MountedLayer) -> bool:
+        return isinstance(self._backend, Mounts) and self._backend.shows(mounted.mount)
+
     def _unmount(self, mounted: MountedLayer) -> None:
         assert isinstance(self._backend, Mounts)
-        self._backend.unmount(mounted.path)
+        self._backend.unmount(mounted.layer_id, mounted.path)
         self._mounts.remove(mounted.layer_id)
-        if mounted.path.parent == self._mount_folder:
-            mounted.path.rmdir()
 
     def _clean_up_mounts(self) -> Iterator[str]:
         """End mounts whose process died, and those that nobody holds any more."""
         for mounted in self._mounts.all():
-            if mounted.is_alive and self._counts.count(mounted.layer_id):
+            if self._serves(mounted) and self._counts.count(mounted.layer_id):
                 continue
             try:
                 with self._mount_lock(mounted.layer_id).acquire(timeout_seconds=0):
@@ -526,8 +523,8 @@ class Driver:
         mounted = self._mounts.find(resolved)
         if mounted is None or mounted.read_only or not isinstance(self._backend, Mounts):
             return resolved
-        if mounted.is_alive:
-            self._backend.publish(mounted.path)
+        if self._serves(mounted):
+            self._backend.publish(resolved, mounted.path)
         return resolved
 
     def _chain_on(self, parent: str) -> Chain:

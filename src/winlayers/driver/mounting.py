@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from winlayers.driver.database import is_running, open_database
+from winlayers.backends.contract import Mount
+from winlayers.driver.database import open_database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS mounts (
@@ -37,7 +38,7 @@ class MountedLayer:
         path: where.
         read_only: whether it takes no writes.
         raw: whether it is shown as in its tar, instead of as the container's C:.
-        pid: the process that serves it.
+        pid: the process that serves it; 0 for the system itself.
         started: when that process began, as ``base.processes`` tells it.
     """
 
@@ -49,9 +50,9 @@ class MountedLayer:
     started: str
 
     @property
-    def is_alive(self) -> bool:
-        """Whether the process that serves it still runs."""
-        return is_running(self.pid, self.started)
+    def mount(self) -> Mount:
+        """What the backend knows of it."""
+        return Mount(self.path, self.pid, self.started)
 
 
 class MountTable:

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from winlayers.base.processes import process_start_time
-from winlayers.driver.database import is_running, open_database
+from winlayers.base.processes import is_running, process_start_time
+from winlayers.driver.database import open_database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS holds (

@@ -22,7 +22,7 @@ import json
 import posixpath
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from winlayers.errors import DigestMismatch, Malformed, TooLarge, UnknownFeature
@@ -57,40 +57,105 @@ def split_tar(source: BinaryIO | TarSource) -> Iterator[bytes]:
         UnknownFeature: a sparse entry, whose body cannot be given back from an unpacked file.
     Source: vbatts/tar-split tar/asm and tar/storage.
     """
-    for position, line in enumerate(_split(source)):
-        yield b'{%b,"position":%d}\n' % (line, position)
-
-
-def _split(source: BinaryIO | TarSource) -> Iterator[bytes]:
-    """The lines without position and braces."""
-    tape = _Tape(source)
-    reader = TarReader(tape)
+    lines: list[bytes] = []
+    framer = TarFramer(source, lines.append)
+    reader = TarReader(framer)
     names = _Names()
     for header in reader:
         if header.sparse is not None:
             raise UnknownFeature(
                 f"sparse entry {shown(header.name)!r} cannot be framed by tar-split"
             )
-        yield from _segment(tape.cut(reader.offset))
         names.add(header)
-        checksum = _checksum_of_body(reader, tape) if header.size > 0 else None
-        yield _entry(header, checksum)
-    yield from _segment(tape.cut(reader.offset))
-    while rest := tape.cut_rest():
-        yield from _segment(rest)
+        framer.admit(header)
+        yield from lines
+        lines.clear()
+    framer.end(reader.offset)
+    yield from lines
 
 
-def _checksum_of_body(reader: TarReader, tape: _Tape) -> bytes:
-    crc = Crc64()
-    while piece := reader.read(_PIECE_SIZE):
-        crc.update(piece)
-        tape.cut(reader.offset)
-    return crc.digest()
+class TarFramer:
+    """Frames a tar while somebody else reads it.
+
+    It is the source that the reader reads from. Each header is admitted as soon as it was read; after the
+    end of the archive ``end`` reads what follows.
+
+    Args:
+        source: the uncompressed tar.
+        write: called with each line, its newline included.
+    """
+
+    def __init__(self, source: BinaryIO | TarSource, write: Callable[[bytes], object]) -> None:
+        self._tape = _Tape(source)
+        self._write = write
+        self._position = 0
+        self._body: _Body | None = None
+
+    def read(self, size: int, /) -> bytes:
+        """Read on; see ``TarSource``.
+
+        Raises:
+            TooLarge: more than 64 MiB stand between two bodies.
+        """
+        block = self._tape.read(size)
+        self._take_body()
+        return block
+
+    def admit(self, header: TarHeader, *, by_name: bool = True) -> None:
+        """Take the header that was just read.
+
+        Args:
+            header: the reader stands at its body.
+            by_name: the body can be had again by the name of the entry. Otherwise it is kept in the frame.
+        """
+        self._put_segment(self._tape.cut(header.body_offset))
+        is_named = by_name and header.size > 0
+        if not is_named:
+            self._put(_entry(header, None))
+        self._body = _Body(header.body_offset + header.stored_size, header if is_named else None)
+        self._take_body()
+
+    def end(self, offset: int) -> None:
+        """Frame what is left of the tar.
+
+        Args:
+            offset: where the archive ends, its end marker included.
+        """
+        self._put_segment(self._tape.cut(offset))
+        while rest := self._tape.cut_rest():
+            self._put_segment(rest)
+
+    def _take_body(self) -> None:
+        """Sum up, or put down, what the tape has of the present body."""
+        body = self._body
+        if body is None:
+            return
+        for piece in self._tape.cut_before(body.end):
+            if body.header is None:
+                self._put_segment(piece)
+            else:
+                body.crc.update(piece)
+        if self._tape.start == body.end:
+            self._body = None
+            if body.header is not None:
+                self._put(_entry(body.header, body.crc.digest()))
+
+    def _put_segment(self, raw: bytes) -> None:
+        if raw:
+            self._put(b'"type":2,"payload":"%b"' % base64.b64encode(raw))
+
+    def _put(self, line: bytes) -> None:
+        self._write(b'{%b,"position":%d}\n' % (line, self._position))
+        self._position += 1
 
 
-def _segment(raw: bytes) -> Iterator[bytes]:
-    if raw:
-        yield b'"type":2,"payload":"%b"' % base64.b64encode(raw)
+@dataclass(slots=True)
+class _Body:
+    """The body that goes by: where it ends, and whose it is if it can be had again by name."""
+
+    end: int
+    header: TarHeader | None
+    crc: Crc64 = field(default_factory=Crc64)
 
 
 def _entry(header: TarHeader, checksum: bytes | None) -> bytes:
@@ -119,7 +184,7 @@ class _Tape:
         self._source: TarSource = source
         self._kept: deque[bytes] = deque()
         self._kept_size = 0
-        self._start = 0  # offset of the first byte kept
+        self.start = 0  # offset of the first byte kept
 
     def read(self, size: int, /) -> bytes:
         """Read on, and keep it."""
@@ -134,7 +199,7 @@ class _Tape:
 
     def cut(self, offset: int) -> bytes:
         """Give up the bytes before an offset of the tar."""
-        wanted = offset - self._start
+        wanted = offset - self.start
         pieces = []
         while wanted:
             block = self._kept.popleft()
@@ -144,16 +209,21 @@ class _Tape:
             pieces.append(block)
             wanted -= len(block)
         raw = b"".join(pieces)
-        self._start = offset
+        self.start = offset
         self._kept_size -= len(raw)
         return raw
+
+    def cut_before(self, end: int) -> Iterator[bytes]:
+        """Give up the bytes before an offset that may not be reached yet, as far as they are there."""
+        while self._kept and self.start < end:
+            yield self.cut(min(self.start + len(self._kept[0]), end))
 
     def cut_rest(self) -> bytes:
         """Give up some of the bytes that are left, at most 1 MiB; none at the end."""
         if not self._kept_size:
             self._kept.clear()
             self.read(_PIECE_SIZE)
-        return self.cut(self._start + min(len(self._kept[0]), _PIECE_SIZE))
+        return self.cut(self.start + min(len(self._kept[0]), _PIECE_SIZE))
 
 
 class _Names:

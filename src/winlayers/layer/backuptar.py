@@ -81,6 +81,7 @@ class BackupTarReader:
         base: bool | None = None,
         lenient_names: bool = False,
         on_finding: Callable[[Finding], None] = _ignore,
+        on_header: Callable[[TarHeader], None] | None = None,
     ) -> None:
         """Begin at the present position of ``source``, which is offset 0 of the tar.
 
@@ -91,6 +92,7 @@ class BackupTarReader:
             base: whether the layer has no parents, so that a whiteout is malformed; None if not known.
             lenient_names: report names that only ``\\\\?\\`` paths can make, instead of refusing them.
             on_finding: called with what is odd but no error.
+            on_header: called with each header as soon as it was read, while the tar stands at its body.
         """
         self.header = TarHeader(b"", TYPE_REGULAR)
         self._tar = TarReader(source)
@@ -99,6 +101,7 @@ class BackupTarReader:
         self._base = base
         self._lenient = lenient_names
         self._report = on_finding
+        self._on_header = on_header
         self._folders: Remembered[bytes, str] = Remembered(_MEMORY, _MEMORY_SIZE)
         self._ahead: TarHeader | None = None
         self._path = ""
@@ -129,7 +132,7 @@ class BackupTarReader:
                 self._next_part()
             header, self._ahead = self._ahead, None
             if header is None:
-                header = self._tar.next()
+                header = self._next_header()
                 if header is None:
                     return
             self.header = header
@@ -159,6 +162,12 @@ class BackupTarReader:
 
     def close(self) -> None:
         """Nothing to be done: the source is the caller's."""
+
+    def _next_header(self) -> TarHeader | None:
+        header = self._tar.next()
+        if header is not None and self._on_header is not None:
+            self._on_header(header)
+        return header
 
     # Entries
 
@@ -237,7 +246,7 @@ class BackupTarReader:
         elif self._stream_prefix is not None:
             prefix = self._stream_prefix
             self._stream_prefix = None  # also when the next header is an error
-            header = self._tar.next()
+            header = self._next_header()
             if header is None:
                 return None
             if header.typeflag != TYPE_REGULAR or not header.name.startswith(prefix):

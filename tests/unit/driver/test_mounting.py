@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import a_file, a_layer, layer_tar
-from winlayers.backends.contract import MountProcess
+from winlayers.backends.contract import Mount
 from winlayers.backends.portable.backend import PortableBackend
 from winlayers.base.processes import process_start_time
 from winlayers.driver.driver import Driver
@@ -34,20 +34,25 @@ class Sleepers(PortableBackend):
         self.is_busy = False
 
     def mount(
-        self, layer_id: str, chain: Chain, path: Path, *, read_only: bool, raw: bool
-    ) -> MountProcess:
+        self, layer_id: str, chain: Chain, path: Path | None, *, read_only: bool, raw: bool
+    ) -> Mount:
+        if path is None:
+            path = self._root / "mounts" / layer_id
+            path.mkdir(parents=True, exist_ok=True)
         child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=-1)
         self.served[path] = child
         self.asked.append((layer_id, read_only, raw))
-        return MountProcess(child.pid, str(process_start_time(child.pid)))
+        return Mount(path, child.pid, str(process_start_time(child.pid)))
 
-    def publish(self, path: Path) -> None:
+    def publish(self, layer_id: str, path: Path) -> None:
         self.published.append(path)
 
-    def unmount(self, path: Path) -> None:
+    def unmount(self, layer_id: str, path: Path) -> None:
         if self.is_busy:
             raise InUse(f"{path} is in use")
         self.end(path)
+        if path.parent == self._root / "mounts":
+            path.rmdir()
 
     def end(self, path: Path) -> None:
         child = self.served.pop(path)
@@ -79,7 +84,7 @@ def test_scratch_is_mounted_once_and_unmounted_by_the_last(
     assert path == tmp_path / "mounts" / "c"
     assert driver.get("c") == path
     assert backend.asked == [("c", False, False)]
-    assert [(one.layer_id, one.path, one.is_alive) for one in driver.mounts()] == [
+    assert [(one.layer_id, one.path, backend.shows(one.mount)) for one in driver.mounts()] == [
         ("c", path, True)
     ]
     with pytest.raises(LayerMounted, match=f"held by process {os.getpid()}"):

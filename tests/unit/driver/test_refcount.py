@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from winlayers.driver import database
+from winlayers.base import processes
 from winlayers.driver.refcount import RefCounts
 
 
@@ -20,9 +20,9 @@ def test_hold_of_a_process_that_cannot_be_asked_is_kept(
         raise PermissionError("of another user")
 
     with monkeypatch.context() as patch:
-        patch.setattr(database, "process_start_time", refuse)
+        patch.setattr(processes, "process_start_time", refuse)
         assert counts.forget_the_dead() == []
         assert len(counts.holders("held")) == 1
-    monkeypatch.setattr(database, "process_start_time", lambda pid: "later")
+    monkeypatch.setattr(processes, "process_start_time", lambda pid: "later")
     assert counts.forget_the_dead() == ["held"]
     assert counts.holders("held") == []

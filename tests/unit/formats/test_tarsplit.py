@@ -12,8 +12,8 @@ from winlayers.errors import DigestMismatch, Malformed, TooLarge, UnknownFeature
 from winlayers.formats import tarsplit
 from winlayers.formats.crc64 import Crc64
 from winlayers.formats.pax import build_records
-from winlayers.formats.tar import TarFormat, TarHeader, TarWriter
-from winlayers.formats.tarsplit import assemble_tar, split_tar
+from winlayers.formats.tar import TarFormat, TarHeader, TarReader, TarWriter
+from winlayers.formats.tarsplit import TarFramer, assemble_tar, split_tar
 
 
 def a_tar(*entries: tuple[bytes, bytes, bytes], tail: bytes = b"") -> bytes:
@@ -132,6 +132,19 @@ def test_body_that_changed_is_a_digest_mismatch() -> None:
     for body in (b"y", b"", b"xx"):
         with pytest.raises(DigestMismatch, match="content of 'a'"):
             assemble(packed, {b"a": body})
+
+
+def test_body_that_is_not_had_by_name_is_kept_in_the_frame() -> None:
+    body = bytes(range(256)) * 9000
+    tar = a_tar((b"odd", b"0", body), (b"a", b"0", b"x"), (b"empty", b"0", b"")) + b"after the end"
+    lines: list[bytes] = []
+    framer = TarFramer(io.BytesIO(tar), lines.append)
+    reader = TarReader(framer)
+    for header in reader:
+        framer.admit(header, by_name=header.name != b"odd")
+    framer.end(reader.offset)
+    assert assemble(b"".join(lines), {b"a": b"x"}) == tar
+    assert [json.loads(line)["position"] for line in lines] == list(range(len(lines)))
 
 
 def test_files_are_closed() -> None:

@@ -23,7 +23,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from winlayers.backends.contract import ImportRequest, MountProcess, TarFacts, Usage
+from winlayers.backends.contract import ImportRequest, Mount, TarFacts, Usage
 from winlayers.backends.portable._tree import SealedTable
 from winlayers.backends.sealed import index
 from winlayers.backends.sealed.record import RECORD, Record, read_record, write_record
@@ -31,6 +31,7 @@ from winlayers.backends.sealed.space import full_disk_told
 from winlayers.backends.sealed.staging import Staging, remove_leftovers, remove_tree
 from winlayers.base.atomic import publish, sync_directory, sync_file, write_file
 from winlayers.base.locking import FileLock
+from winlayers.base.processes import is_running
 from winlayers.errors import (
     Denied,
     DigestMismatch,
@@ -95,6 +96,7 @@ class PortableBackend:
         if tmpdir is not None:
             _check_owner(tmpdir)
         self._lock_path = root / "lock"
+        self._mount_folder = root / "mounts"
 
     def recover(self) -> list[str]:
         """Remove what crashed imports left in the staging folder; the names of what was removed."""
@@ -165,6 +167,10 @@ class PortableBackend:
 
     def exists(self, layer_id: str) -> bool:
         return (self._layers / layer_id).is_dir()
+
+    def rename(self, layer_id: str, new_id: str) -> None:
+        os.rename(self._folder(layer_id), self._layers / new_id)
+        sync_directory(self._layers)
 
     def usage(self, layer_id: str) -> Usage:
         with self._removal_told(layer_id):
@@ -258,26 +264,35 @@ class PortableBackend:
                 check_unwritten(self._layers / layer_id / SCRATCH, layer_id)
 
     def mount(
-        self, layer_id: str, chain: Chain, path: Path, *, read_only: bool, raw: bool
-    ) -> MountProcess:
-        """See ``backends.contract.Mounts``."""
+        self, layer_id: str, chain: Chain, path: Path | None, *, read_only: bool, raw: bool
+    ) -> Mount:
+        """See ``backends.contract.Mounts``; places of its own choice are ``ROOT/mounts/<id>``."""
         from winlayers.mounts.contract import MountRequest
 
         read_only = read_only or not self._is_scratch(layer_id)
+        if path is None:
+            path = self._mount_folder / layer_id
+            path.mkdir(parents=True, exist_ok=True)
         info = self._wanted_mounter().mount(
             MountRequest(self._root, self._tmpdir, layer_id, chain.layer_ids, path, read_only, raw)
         )
-        return MountProcess(info.pid, info.started)
+        return Mount(path, info.pid, info.started)
 
-    def publish(self, path: Path) -> None:
+    def shows(self, mount: Mount) -> bool:
+        """See ``backends.contract.Mounts``."""
+        return is_running(mount.pid, mount.started)
+
+    def publish(self, layer_id: str, path: Path) -> None:
         """See ``backends.contract.Mounts``."""
         self._wanted_mounter().publish(path)
 
-    def unmount(self, path: Path) -> None:
+    def unmount(self, layer_id: str, path: Path) -> None:
         """See ``backends.contract.Mounts``."""
         mounter = self._wanted_mounter()
         if not mounter.mend(path):
             mounter.unmount(path)
+        if path.parent == self._mount_folder:
+            path.rmdir()
 
     def _wanted_mounter(self) -> Mounter:
         if self._mounter is None:
