@@ -1,9 +1,16 @@
-"""The folder of a base layer on a disk of Windows, read on another system.
+"""The folder of a layer on a disk of Windows, read on another system.
 
 What NTFS has comes from a mount of ntfs-3g, by the names of ``layer.ntfs3g``; alternate streams are the files
 ``FILE:STREAM`` there. A plain copy of the folder has none of it: then attributes are guessed, the time of
 writing stands for all times (the others are those of the copy, and change as it is read), and links are left
 out and reported.
+
+A base layer is read as it lies there. Of any layer whose tar Docker has recorded, the bodies of the entries are
+opened by their names in that tar:
+
+    Files/dir/name            the file, whatever the case of the letters
+    Files/dir/name:stream     the alternate stream
+    UtilityVM/Files/EFI/...   of four files that Windows changes after an import, the copy made before
 
 The folder is only read, and nothing outside of it: a link of it is never followed. This module refuses to
 know what belongs to a layer; ``layer.baselayer`` does.
@@ -18,33 +25,39 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from io import FileIO
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, Self, cast
 
 from winlayers.base.rooted import Parts, Root
 from winlayers.errors import Malformed, Unsupported
+from winlayers.formats.backupstream import BackupWriter, PartAttributes, PartHeader, PartId
 from winlayers.formats.filetime import BasicInfo, ns_to_filetime
 from winlayers.formats.reparse import TAG_NAMES, steers_filter_driver, tag_of
 from winlayers.layer import ntfs3g
-from winlayers.layer.backupcontents import write_backup
+from winlayers.layer.backupcontents import write_metadata
 from winlayers.layer.baselayer import FoundFile
 from winlayers.layer.entry import (
     FILE_ATTRIBUTE_ARCHIVE,
     FILE_ATTRIBUTE_DIRECTORY,
     FILE_ATTRIBUTE_READONLY,
     FILE_ATTRIBUTE_REPARSE_POINT,
-    Entry,
-    EntryKind,
-    Part,
+    FILE_ATTRIBUTE_SPARSE_FILE,
 )
 from winlayers.layer.findings import Finding
+from winlayers.layer.names import MUTATED_FILES, fold, split_tar_name
+from winlayers.layer.streamnames import TYPE_SUFFIX, full_name
 
 _STRUCTURE = "folder of a layer"
 # What a file system says of an attribute that a file, or any file, has not.
 _MISSING = frozenset({errno.ENODATA, errno.EOPNOTSUPP})
 # A backup stream of no more is kept in memory.
 _IN_MEMORY = 1 << 20
+_BLOCK_SIZE = 1 << 20
+# NTFS gives and takes the room of sparse files in units of 16 clusters.
+_HOLE_SIZE = 1 << 16
+_HOLE = bytes(_HOLE_SIZE)
 
 
 def spool() -> BinaryIO:
@@ -113,28 +126,84 @@ class NtfsFolder:
         """
         parts = _parts(path)
         status = self._root.stat(parts)
-        is_directory = self._is_directory(parts, status)
-        entry = Entry(path, EntryKind.DIRECTORY if is_directory else EntryKind.FILE)
-        if self.has_metadata:
-            entry.security = self._value(parts, ntfs3g.ACL)
-            entry.ea = ntfs3g.unpack_ea(self._value(parts, ntfs3g.EA))
-            entry.reparse = self._value(parts, ntfs3g.REPARSE)
-            _check_reparse(path, entry.reparse)
         with ExitStack() as stack:
             target = stack.enter_context(closing(spool()))
-            has_data = not is_directory and stat.S_ISREG(status.st_mode)
-            write_backup(target, entry, self._contents(path, has_data=has_data))
+            writer = BackupWriter(target)
+            if self.has_metadata:
+                reparse = self._value(parts, ntfs3g.REPARSE)
+                _check_reparse(path, reparse)
+                ea = ntfs3g.unpack_ea(self._value(parts, ntfs3g.EA))
+                write_metadata(writer, self._value(parts, ntfs3g.ACL), ea, reparse)
+            if stat.S_ISREG(status.st_mode):
+                self._write_data(writer, parts)
+            if self.has_metadata:
+                self._write_streams(writer, path)
+            writer.close()
             target.seek(0)
             stack.pop_all()
             return target
 
-    def _contents(self, path: str, *, has_data: bool) -> Iterator[tuple[Part, BinaryIO]]:
-        names = [""] if has_data else []
-        if self.has_metadata:
-            names += ntfs3g.unpack_stream_names(self._value(_parts(path), ntfs3g.STREAM_LIST))
-        for name in names:
-            with self._root.open_file(_parts(f"{path}:{name}" if name else path)) as file:
-                yield Part(name, os.fstat(file.fileno()).st_size), cast("BinaryIO", file)
+    def open_body(self, name: bytes) -> BinaryIO:
+        """The body of an entry of the layer's tar; the caller closes it.
+
+        Args:
+            name: of the entry, as it stands in the tar.
+        Raises:
+            InvalidName: the name leads out of the layer.
+            Unsupported: another driver of Windows has the content of the file.
+            Malformed: there is no such file, or it is none.
+        Source: moby/moby daemon/graphdriver/windows/windows.go (DiffGetter).
+        """
+        parts = split_tar_name(name.removesuffix(TYPE_SUFFIX.encode()))
+        path = "/".join(parts)
+        backup = MUTATED_FILES.get(path)
+        if backup is not None and self._root.exists((backup,)):
+            parts = (backup,)
+        found = self._spelled(parts)
+        if found is None:
+            raise Malformed(
+                _STRUCTURE, "it is in the layer's tar, and not in its folder", entry=path
+            )
+        if not stat.S_ISREG(self._root.stat(found).st_mode):
+            if self.has_metadata:
+                _check_reparse(path, self._value(found, ntfs3g.REPARSE))
+            raise Malformed(
+                _STRUCTURE, "it has data in the layer's tar, and is no file", entry=path
+            )
+        return cast("BinaryIO", self._root.open_file(found))
+
+    def _spelled(self, parts: Parts) -> Parts | None:
+        """A place as the folder spells it, if it is there, with any case of the letters."""
+        if self._root.exists(parts):
+            return parts
+        found: Parts = ()
+        for part in parts:
+            name, colon, stream = part.partition(":")
+            names = [name, *self._root.list(found)]
+            same = (one for one in names if fold(one) == fold(name))
+            spelled = next((one for one in same if self._root.exists((*found, one))), None)
+            if spelled is None:
+                return None
+            found = (*found, spelled + colon + stream)
+        return found if self._root.exists(found) else None
+
+    def _write_data(self, writer: BackupWriter, parts: Parts) -> None:
+        with self._root.open_file(parts) as file:
+            if self._is_sparse(parts):
+                _write_sparse(writer, cast("BinaryIO", file))
+            else:
+                _write_part(writer, PartHeader(PartId.DATA), file)
+
+    def _is_sparse(self, parts: Parts) -> bool:
+        if not self.has_metadata:
+            return False
+        attributes = ntfs3g.unpack_attributes(self._value(parts, ntfs3g.ATTRIBUTES))
+        return bool(attributes & FILE_ATTRIBUTE_SPARSE_FILE)
+
+    def _write_streams(self, writer: BackupWriter, path: str) -> None:
+        for name in ntfs3g.unpack_stream_names(self._value(_parts(path), ntfs3g.STREAM_LIST)):
+            with self._root.open_file(_parts(f"{path}:{name}")) as file:
+                _write_part(writer, PartHeader(PartId.ALTERNATE, name=full_name(name)), file)
 
     def _found(self, path: str) -> FoundFile | None:
         """What is at a path; None for a link of a plain copy."""
@@ -213,3 +282,34 @@ def _check_reparse(path: str, reparse: bytes) -> None:
             f"{path!r} has the reparse tag 0x{tag:08x} ({TAG_NAMES.get(tag, 'unknown')}): a driver of "
             "Windows has its content, which is not read here; export the layer on Windows"
         )
+
+
+def _write_part(writer: BackupWriter, header: PartHeader, file: FileIO) -> None:
+    header.size = os.fstat(file.fileno()).st_size
+    writer.header(header)
+    while block := file.read(_BLOCK_SIZE):
+        writer.write(block)
+
+
+def _write_sparse(writer: BackupWriter, file: BinaryIO) -> None:
+    """Write data without what is zero of it: ntfs-3g says that there are holes, but not where."""
+    writer.header(PartHeader(PartId.DATA, PartAttributes.SPARSE))
+    offset = 0
+    while block := file.read(_BLOCK_SIZE):
+        for start, end in _runs(block):
+            writer.header(PartHeader(PartId.SPARSE_BLOCK, size=end - start, offset=offset + start))
+            writer.write(block[start:end])
+        offset += len(block)
+    writer.header(PartHeader(PartId.SPARSE_BLOCK, offset=offset))
+
+
+def _runs(block: bytes) -> Iterator[tuple[int, int]]:
+    """Where a block is not zero, in units of 64 KiB: start and end."""
+    start = None
+    for at in range(0, len(block), _HOLE_SIZE):
+        is_hole = _HOLE.startswith(block[at : at + _HOLE_SIZE])
+        if is_hole and start is not None:
+            yield start, at
+        start = None if is_hole else at if start is None else start
+    if start is not None:
+        yield start, len(block)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from winlayers.formats.filetime import filetime_to_ns
 from winlayers.formats.reparse import RawReparse, build_reparse, link_to
 from winlayers.layer import ntfs3g
 from winlayers.layer.baselayer import BaseLayerReader
-from winlayers.layer.entry import Entry, EntryKind
+from winlayers.layer.entry import STREAM_ATTRIBUTE_SPARSE, Entry, EntryKind
 from winlayers.layer.findings import Finding
 from winlayers.layer.ntfsfolder import NtfsFolder, spool
 
@@ -199,3 +200,114 @@ def test_nothing_outside_is_read(tmp_path: Path) -> None:
 
 def test_folder_without_anything_has_no_entries(tmp_path: Path) -> None:
     assert read(tmp_path) == ({}, {}, [])
+
+
+def extents_of(folder: Path, path: str) -> list[tuple[int, int]]:
+    """Where a file of a base layer has data, by its backup stream; and that it is what the file holds."""
+    with NtfsFolder(folder) as found:
+        reader = BaseLayerReader(found, spool=spool)
+        for entry in reader:
+            if entry.path == path:
+                (part,) = reader.parts()
+                content = reader.open_part(part).read()
+                assert content == (folder / path).read_bytes()
+                assert (part.size, part.attributes) == (len(content), STREAM_ATTRIBUTE_SPARSE)
+                return [(extent.offset, extent.size) for extent in part.extents or ()]
+    raise AssertionError(path)
+
+
+UNIT, MIB = 1 << 16, 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("size", "written", "extents"),
+    [
+        (0, [], []),
+        (10 * MIB, [], []),
+        (3 * MIB + 5, [(MIB + 3 * UNIT + 7, 1)], [(MIB + 3 * UNIT, UNIT)]),
+        (2 * UNIT, [(0, 1), (UNIT, 1)], [(0, 2 * UNIT)]),
+        (MIB + 9, [(MIB + 8, 1)], [(MIB, 9)]),
+        (MIB, [(0, 1), (MIB - 1, 1)], [(0, UNIT), (MIB - UNIT, UNIT)]),
+    ],
+)
+def test_sparse_files_are_read_with_their_holes(
+    disk: Disk, size: int, written: list[tuple[int, int]], extents: list[tuple[int, int]]
+) -> None:
+    with open(disk.folder / "Files/sparse", "wb") as file:
+        file.truncate(size)
+        for offset, count in written:
+            os.pwrite(file.fileno(), b"x" * count, offset)
+    disk.tell("Files/sparse", 0x220)
+    assert extents_of(disk.folder, "Files/sparse") == extents
+
+
+def body_of(folder: Path, name: bytes) -> bytes:
+    with NtfsFolder(folder) as found, found.open_body(name) as body:
+        return body.read()
+
+
+@pytest.fixture
+def bodies(disk: Disk) -> Path:
+    (disk.folder / "Files/Dir").mkdir()
+    (disk.folder / "Files/Dir/a.txt").write_bytes(b"text")
+    disk.stream("Files/Dir/a.txt", "one")
+    boot = disk.folder / "UtilityVM/Files/EFI/Microsoft/Boot"
+    boot.mkdir(parents=True)
+    (boot / "BCD").write_bytes(b"changed")
+    (boot / "BCD.LOG").write_bytes(b"never changed")
+    (disk.folder / "bcd.bak").write_bytes(b"as in the tar")
+    return disk.folder
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        (b"Files/Dir/a.txt", b"text"),
+        (b"Files/Dir/a.txt:one", b"one"),
+        (b"Files/Dir/a.txt:one:$DATA", b"one"),
+        (b"files\\dir\\A.TXT", b"text"),
+        (b"files/dir/A.TXT:one", b"one"),
+        (b"UtilityVM/Files/EFI/Microsoft/Boot/BCD", b"as in the tar"),
+        (b"UtilityVM/Files/EFI/Microsoft/Boot/BCD.LOG", b"never changed"),
+    ],
+)
+def test_bodies_are_found_by_their_names_in_the_tar(bodies: Path, name: bytes, body: bytes) -> None:
+    assert body_of(bodies, name) == body
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (b"Files/none", "'Files/none': it is in the layer's tar, and not in its folder"),
+        (b"Files/none/a", "not in its folder"),
+        (b"files/dir/a.txt:two", "not in its folder"),
+        (b"Files/Dir", "'Files/Dir': it has data in the layer's tar, and is no file"),
+        (b"", "is no file"),
+    ],
+)
+def test_bodies_that_are_not_there_are_malformed(bodies: Path, name: bytes, told: str) -> None:
+    with pytest.raises(Malformed, match=re.escape(told)):
+        body_of(bodies, name)
+
+
+@pytest.mark.parametrize(
+    "name", [b"../secret", b"Files/../../secret", b"/etc/passwd", b"Files/a\0"]
+)
+def test_names_that_lead_out_are_refused(bodies: Path, name: bytes) -> None:
+    with pytest.raises(InvalidName):
+        body_of(bodies, name)
+
+
+def test_body_that_a_driver_has_is_refused(disk: Disk) -> None:
+    (disk.folder / "Files/w").symlink_to("unsupported")
+    disk.tell("Files/w", 0x420, reparse_data=build_reparse(RawReparse(0x80000018, b"x")))
+    with pytest.raises(Unsupported, match=r"'Files/w' has the reparse tag 0x80000018"):
+        body_of(disk.folder, b"Files/w")
+
+
+def test_body_of_a_plain_copy_is_never_that_of_a_link(tmp_path: Path) -> None:
+    (tmp_path / "Files").mkdir()
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "Files/l").symlink_to(tmp_path / "secret")
+    with pytest.raises(Malformed, match="is no file"):
+        body_of(tmp_path, b"Files/l")
