@@ -47,7 +47,7 @@ def import_tar(request: ImportRequest, writer: LayerWriter) -> LayerSummary:
         TooLarge: more bytes than the policy allows.
         WinlayersError: whatever ``request.confirm`` or the writer finds.
     """
-    source = _MeasuredTar(request.tar, request.policy.max_size)
+    source = MeasuredTar(request.tar, request.policy.max_size)
     reader = BackupTarReader(
         source,
         base=not len(request.chain),
@@ -79,7 +79,29 @@ def export_tar(reader: EntryReader) -> BinaryIO:
     return reader_of(write)
 
 
-class _MeasuredTar:
+def confirm_tar(request: ImportRequest, size: int, *, has_end: bool) -> TarFacts:
+    """Have whoever gave a tar confirm it, once it was read to its end.
+
+    Args:
+        request: what is being imported.
+        size: bytes that were read.
+        has_end: whether there was an end marker.
+    Raises:
+        Malformed: there was none, and nothing proves that the tar is whole.
+        WinlayersError: whatever ``request.confirm`` finds.
+    """
+    facts = request.confirm(size)
+    if not (has_end or facts.verified or request.policy.allow_unterminated):
+        raise Malformed(
+            "layer tar",
+            "ends without an end marker, so it may have been cut at the border of an entry",
+            offset=size,
+            finding="tar-unterminated",
+        )
+    return facts
+
+
+class MeasuredTar:
     """The tar of a request, counted, and not longer than it may be."""
 
     def __init__(self, tar: TarSource, max_size: int | None) -> None:
@@ -107,7 +129,7 @@ class _ConfirmedWriter:
         self,
         request: ImportRequest,
         writer: LayerWriter,
-        source: _MeasuredTar,
+        source: MeasuredTar,
         reader: BackupTarReader,
     ) -> None:
         self._request = request
@@ -126,15 +148,7 @@ class _ConfirmedWriter:
 
     def commit(self) -> LayerSummary:
         self._source.drain()
-        facts = self._request.confirm(self._source.size)
-        is_proved = facts.verified or self._request.policy.allow_unterminated
-        if not self._reader.end_marker and not is_proved:
-            raise Malformed(
-                "layer tar",
-                "ends without an end marker, so it may have been cut at the border of an entry",
-                offset=self._source.size,
-                finding="tar-unterminated",
-            )
+        facts = confirm_tar(self._request, self._source.size, has_end=self._reader.end_marker > 0)
         return self._writer.commit(facts)
 
     def abort(self) -> None:

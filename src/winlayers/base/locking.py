@@ -16,6 +16,7 @@ import errno
 import os
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -143,6 +144,22 @@ class FileLock:
                     _unlock(held.descriptor, held.place, shared=held.shared)
             finally:
                 os.close(held.descriptor)
+
+    def remove(self) -> None:
+        """Let go of the lock, which this object holds alone, and remove its file.
+
+        Who has opened the file meanwhile, and waits, finds it gone and makes a new one.
+        """
+        if sys.platform == "win32":
+            # An open file stays there. Once it is closed, whoever opens it keeps it from being removed.
+            self.release()
+            with suppress(PermissionError):
+                self.path.unlink(missing_ok=True)
+        else:
+            try:
+                self.path.unlink(missing_ok=True)
+            finally:
+                self.release()
 
     def __enter__(self) -> FileLock:
         return self if self.is_held else self.acquire()

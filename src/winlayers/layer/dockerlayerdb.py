@@ -22,16 +22,13 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from io import BufferedReader, BytesIO, RawIOBase
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from winlayers.base.compression import Compression, open_decompressed
 from winlayers.base.digest import Digest
-from winlayers.base.fileobj import JoinedReader
 from winlayers.base.rooted import Parts, Root
-from winlayers.errors import DigestMismatch, InvalidArgument, Malformed, TooLarge, Unsupported
-from winlayers.formats.tarsplit import assemble_tar
+from winlayers.errors import InvalidArgument, Malformed, Unsupported
+from winlayers.layer.framedtar import open_framed_tar
 from winlayers.layer.names import encode_name
 
 _STRUCTURE = "layer database of Docker"
@@ -41,8 +38,6 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 _SIZE = re.compile(r"[0-9]{1,19}")
 # The longest of the small files is a digest of 71 characters; ids of folders have 64.
 _VALUE_LIMIT = 512
-# Uncompressed: a million entries make less than half of it.
-_FRAME_LIMIT = 4 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,39 +146,12 @@ def open_recorded(
     with ExitStack() as stack:
         root = stack.enter_context(Root(recorded.root))
         packed = stack.enter_context(root.open_file((*_LAYERS, recorded.chain_id.hex, _FRAME)))
-        lines = _Lines(open_decompressed(packed, compression=Compression.GZIP))
-        pieces = assemble_tar(cast("BinaryIO", lines), get_file)
-        yield JoinedReader(map(BytesIO, _proven(pieces, recorded)))
-
-
-def _proven(pieces: Iterator[bytes], recorded: RecordedTar) -> Iterator[bytes]:
-    """The pieces, of which the last one waits for the digest of all."""
-    digest = hashlib.sha256()
-    last = b""
-    for piece in pieces:
-        yield last
-        digest.update(piece)
-        last = piece
-    actual = Digest("sha256", digest.hexdigest())
-    if actual != recorded.diff_id:
-        what = f"tar of layer {recorded.chain_id}"
-        raise DigestMismatch(what, expected=str(recorded.diff_id), actual=str(actual))
-    yield last
-
-
-class _Lines:
-    """The lines of a frame, up to a size that no frame has."""
-
-    def __init__(self, source: BinaryIO) -> None:
-        self._source = BufferedReader(cast("RawIOBase", source))
-        self._left = _FRAME_LIMIT
-
-    def readline(self, size: int, /) -> bytes:
-        line = self._source.readline(size)
-        self._left -= len(line)
-        if self._left < 0:
-            raise TooLarge(f"{_FRAME} has more than {_FRAME_LIMIT} bytes")
-        return line
+        yield open_framed_tar(
+            cast("BinaryIO", packed),
+            get_file,
+            diff_id=recorded.diff_id,
+            what=f"layer {recorded.chain_id}",
+        )
 
 
 def _content(root: Root, name: str, key: str) -> bytes | None:

@@ -375,3 +375,8 @@ def _parse_whole_ea(text: bytes) -> bytes:
         error.finding = "ea-invalid"
         raise
     return data
+
+
+def has_reparse_record(header: TarHeader) -> bool:
+    """Whether a header tells that its entry is a reparse point, whatever its type."""
+    return WHOLE_REPARSE in header.pax or MOUNT_POINT in header.pax

@@ -27,7 +27,7 @@ from tests.support.builders import (
 )
 from winlayers.backends.memory import HeldEntry, MemoryReader
 from winlayers.backends.portable._scratch import PortableScratch
-from winlayers.backends.portable._tree import SealedTable
+from winlayers.backends.sealed.packed import SealedTable
 from winlayers.backends.portable.backend import PortableBackend
 from winlayers.errors import Unsupported
 from winlayers.layer.chain import Chain

@@ -14,7 +14,7 @@ import pytest
 from tests.support.builders import a_directory, a_file, a_layer, layer_tar
 from tests.support.dockerroot import LAYERDB, record_layer
 from winlayers.errors import DigestMismatch, InvalidName, Malformed, TooLarge, Unsupported
-from winlayers.layer import dockerlayerdb
+from winlayers.layer import framedtar
 from winlayers.layer.dockerlayerdb import LayerDatabase, RecordedTar, open_recorded
 
 BODY = bytes(range(256)) * 20
@@ -162,6 +162,6 @@ def test_damaged_frame_is_malformed(tmp_path: Path) -> None:
 
 def test_frame_of_absurd_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record_layer(tmp_path, "base", TAR)
-    monkeypatch.setattr(dockerlayerdb, "_FRAME_LIMIT", 1000)
+    monkeypatch.setattr(framedtar, "_FRAME_LIMIT", 1000)
     with pytest.raises(TooLarge, match="more than 1000 bytes"):
         assembled(found(tmp_path, "base"))

@@ -31,7 +31,7 @@ from winlayers.backends.portable._scratch_contents import (
 )
 from winlayers.backends.portable._scratch_data import DataFiles, copy_extents
 from winlayers.backends.portable._scratch_nodes import ROOT, NodeStore, StoredPart, make_database
-from winlayers.backends.portable._tree import SealedTable
+from winlayers.backends.sealed.packed import SealedTable
 from winlayers.backends.sealed.space import full_disk_told
 from winlayers.base.atomic import sync_directory, sync_file
 from winlayers.base.delayed import DelayedCall

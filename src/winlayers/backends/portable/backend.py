@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from winlayers.backends.contract import ImportRequest, Mount, TarFacts, Usage
-from winlayers.backends.portable._tree import SealedTable
+from winlayers.backends.sealed.packed import SealedTable
 from winlayers.backends.sealed import index
 from winlayers.backends.sealed.record import RECORD, Record, read_record, write_record
 from winlayers.backends.sealed.space import full_disk_told

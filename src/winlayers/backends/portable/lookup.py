@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from winlayers.backends.portable._tree import SealedTable
+from winlayers.backends.sealed.packed import SealedTable
 from winlayers.backends.portable.backend import INDEX, PACK, SCRATCH, SEALED
 from winlayers.errors import LayerNotFound, Unsupported
 from winlayers.layer.merge import MergedView

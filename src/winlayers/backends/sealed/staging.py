@@ -44,7 +44,7 @@ class Staging:
         try:
             self.path.mkdir(mode=0o700)
         except BaseException:
-            self._unlock()
+            self._lock.remove()
             raise
         return self
 
@@ -56,7 +56,7 @@ class Staging:
                 raise
             error.add_note(f"besides, {self.path} could not be removed: {late}")
         finally:
-            self._unlock()
+            self._lock.remove()
 
     def publish(self, target: Path, *, sync: bool = True) -> None:
         """Give the folder its final name.
@@ -68,10 +68,6 @@ class Staging:
             publish(self.path, target, sync=sync)
         except AlreadyExists as error:
             raise LayerExists(f"layer {target.name} exists already") from error
-
-    def _unlock(self) -> None:
-        self._lock.path.unlink(missing_ok=True)
-        self._lock.release()
 
 
 def remove_leftovers(tmp: Path, name: str | None = None) -> list[str]:
@@ -139,7 +135,8 @@ def _remove_unlocked(folder: Path) -> bool:
     try:
         is_there = os.path.lexists(folder)
         remove_tree(folder)
-        lock.path.unlink(missing_ok=True)
-    finally:
+    except BaseException:
         lock.release()
+        raise
+    lock.remove()
     return is_there

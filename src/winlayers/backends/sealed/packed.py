@@ -1,4 +1,4 @@
-"""One sealed layer as a table of rows for the merged view: its index, and its pack for contents.
+"""A sealed layer whose content lies in its exact tar: index and pack as a table for the merged view.
 
 Source of the rules: ``layer.merge``.
 """
