@@ -128,8 +128,9 @@ def fake_library() -> Path:
 
 
 @pytest.fixture
-def fake(fake_library: Path) -> Iterator[Fake]:
+def fake(fake_library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fake]:
     fake = Fake(fake_library)
+    fake.set("FAKE_BACKUP_DIR", str(tmp_path_factory.mktemp("kept")))
     yield fake
     fake.unset()
     assert fake.live() == (0, 0), "texts, handles that nobody gave back"

@@ -55,7 +55,7 @@ def test_table_has_every_library() -> None:
         "vmcompute": 25,
         "computestorage": 12,
         "ole32": 1,
-        "kernel32": 15,
+        "kernel32": 16,
         "ntdll": 4,
         "advapi32": 13,
         "virtdisk": 4,

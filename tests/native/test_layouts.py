@@ -29,6 +29,7 @@ CLASSES = {
     "UNICODE_STRING": _structures.UnicodeString,
     "OBJECT_ATTRIBUTES": _structures.ObjectAttributes,
     "IO_STATUS_BLOCK": _structures.IoStatusBlock,
+    "OVERLAPPED": _structures.Overlapped,
     "OSVERSIONINFOW": _structures.OsVersionInfo,
     "TRUSTEE_W": _structures.Trustee,
     "EXPLICIT_ACCESS_W": _structures.ExplicitAccess,
@@ -40,7 +41,7 @@ CLASSES = {
 
 def field_of(documented: str) -> str:
     """The field of a structure here, by its name in the documents."""
-    bare = re.sub(r"^(?:Version2\.|dw(?=[A-Z])|sz(?=[A-Z]))", "", documented)
+    bare = re.sub(r"^(?:Version2\.|dw(?=[A-Z])|sz(?=[A-Z])|h(?=E))", "", documented)
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=OS|SD)(?=V)", "_", bare).lower()
 
 

@@ -32,6 +32,13 @@ const char *fake_setting(const char *key);
 char *fake_u8(const wc *s, char *out, size_t n);
 size_t fake_u16(const char *s, wc *out, size_t n);
 void fake_count_handle(int change);
-void fake_forget_files(void);
+
+/* What Windows keeps of a file beside its data, in FAKE_BACKUP_DIR. A key stands for a file, whatever its names; 0 for none. */
+uint64_t fake_key(const char *path);
+uint8_t *fake_kept(uint64_t key, const char *what, size_t *n);      /* to be freed; NULL for nothing */
+int fake_keep(uint64_t key, const char *what, const void *bytes, size_t n);
+void fake_forget(uint64_t key);                                     /* a file is new: what is kept was of one before it */
+uint32_t fake_tag(const char *path);                                /* of a reparse point that BackupWrite made; 0 for none */
+uint8_t *fake_stream(const char *path, const char *name, size_t *n); /* ":x:$DATA"; to be freed, NULL for none */
 
 #endif

@@ -16,7 +16,7 @@
  *   FAKE_HCS_RESULT=json      what calls on compute systems give as their result, when made to fail or not
  *   FAKE_HCS_LENGTH=no-nul    GetLayerMountPath counts no NUL, and writes none; =huge: it says 1 << 40
  *   FAKE_HCS_EXIT=never       terminated systems never tell that they exited; =gone: the service goes away
- *   FAKE_BACKUP_DIR=folder    where BackupWrite keeps all but the data
+ *   FAKE_BACKUP_DIR=folder    where all but the data of files is kept; without it, nothing but the data is
  */
 #include "fake.h"
 #include <stdint.h>
@@ -42,6 +42,7 @@
 #  define SEP '\\'
 #else
 #  include <dirent.h>
+#  include <fcntl.h>
 #  include <sys/stat.h>
 #  include <unistd.h>
 #  include <errno.h>
@@ -98,7 +99,7 @@ API size_t fake_log(char *buf, size_t n) {
     return loglen;
 }
 static int live_contexts;
-API void fake_reset(void) { loglen = 0; memset(faults, 0, sizeof faults); live_strings = live_handles = live_contexts = 0; fake_forget_files(); }
+API void fake_reset(void) { loglen = 0; memset(faults, 0, sizeof faults); live_strings = live_handles = live_contexts = 0; }
 API int fake_live_strings(void) { return live_strings; }
 API int fake_live_handles(void) { return live_handles; }
 void fake_count_handle(int change) { live_handles += change; }
@@ -227,6 +228,60 @@ static int spit(const char *p, const void *b, size_t n) {
     FILE *f = fopen8(p, "wb"); if (!f) return -1;
     size_t k = fwrite(b, 1, n, f); fclose(f); return k == n ? 0 : -1;
 }
+/* ---- what is kept beside the data: FAKE_BACKUP_DIR/<key>.<what> ---------------------------
+ * "info" is FILE_BASIC_INFO, "backup" the backup stream without its data, "placeholder" marks what stands for a parent's.
+ */
+#ifndef _WIN32
+static uint64_t key_of(int fd, const char *path) {        /* numbers of files are given out again: when it was made, too */
+#  ifdef __APPLE__
+    struct stat s; if (*path ? lstat(path, &s) : fstat(fd, &s)) return 0;
+    return s.st_ino * 0x9E3779B97F4A7C15ull ^ ((uint64_t)s.st_birthtimespec.tv_sec * 1000000000u + (uint64_t)s.st_birthtimespec.tv_nsec);
+#  else
+    struct statx s; if (statx(fd, path, AT_SYMLINK_NOFOLLOW | (*path ? 0 : AT_EMPTY_PATH), STATX_INO | STATX_BTIME, &s)) return 0;
+    return s.stx_ino * 0x9E3779B97F4A7C15ull ^ ((uint64_t)s.stx_btime.tv_sec * 1000000000u + s.stx_btime.tv_nsec);
+#  endif
+}
+uint64_t fake_key(const char *path) { return key_of(AT_FDCWD, path); }
+#else
+uint64_t fake_key(const char *path) {
+    WCHAR b[PMAX]; BY_HANDLE_FILE_INFORMATION i; uint64_t key = 0;
+    HANDLE h = CreateFileW(W(path, b), 0, 7, NULL, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+    if (h == INVALID_HANDLE_VALUE) return 0;
+    if (GetFileInformationByHandle(h, &i)) key = (uint64_t)i.nFileIndexHigh << 32 | i.nFileIndexLow;
+    CloseHandle(h); return key;
+}
+#endif
+static char *beside(char *out, uint64_t key, const char *what) {
+    const char *d = fake_setting("FAKE_BACKUP_DIR"); char n[64]; if (!d || !key) return NULL;
+    snprintf(n, sizeof n, "%016llx.%s", (unsigned long long)key, what); return join(out, d, n);
+}
+uint8_t *fake_kept(uint64_t key, const char *what, size_t *n) { char p[PMAX]; *n = 0; return beside(p, key, what) ? slurp(p, n) : NULL; }
+int fake_keep(uint64_t key, const char *what, const void *b, size_t n) { char p[PMAX]; return beside(p, key, what) ? spit(p, b, n) : 0; }
+static const char *const kept_kinds[] = { "info", "backup", "placeholder" };
+void fake_forget(uint64_t key) { char p[PMAX]; for (int i = 0; i < 3; i++) if (beside(p, key, kept_kinds[i])) remove1(p); }
+static uint64_t get(const uint8_t *p, int n) { uint64_t v = 0; while (n--) v = v << 8 | p[n]; return v; }
+static void put(uint8_t *p, uint64_t v, int n) { while (n--) { *p++ = (uint8_t)v; v >>= 8; } }
+static size_t record(const uint8_t *p) { return 20 + get(p + 16, 4) + get(p + 8, 8); }
+uint32_t fake_tag(const char *path) {
+    size_t n; uint32_t tag = 0; uint8_t *b = fake_kept(fake_key(path), "backup", &n);
+    for (size_t o = 0; o + 20 <= n; o += record(b + o)) if (get(b + o, 4) == 8 && get(b + o + 8, 8) >= 4) tag = (uint32_t)get(b + o + 20, 4);
+    free(b); return tag;
+}
+uint8_t *fake_stream(const char *path, const char *name, size_t *n) {
+    size_t m, o = 0; uint8_t *b = fake_kept(fake_key(path), "backup", &m), *out = NULL; *n = 0;
+    for (; o + 20 <= m && !out; o += record(b + o)) {
+        wc w[PMAX]; char u8[PMAX]; size_t bytes = get(b + o + 16, 4), size = get(b + o + 8, 8);
+        if (get(b + o, 4) != 4 || bytes >= 2 * PMAX) continue;
+        memcpy(w, b + o + 20, bytes); w[bytes / 2] = 0;
+        if (strcmp(fake_u8(w, u8, PMAX), name)) continue;
+        out = malloc(size + 1); memcpy(out, b + o + 20 + bytes, *n = size);
+    }
+    for (; out && o + 20 <= m && get(b + o, 4) == 9; o += record(b + o)) {       /* blocks of a sparse one */
+        uint64_t at = get(b + o + 20, 8), size = get(b + o + 8, 8) - 8;
+        if (at + size > *n) { out = realloc(out, at + size + 1); memset(out + *n, 0, at + size - *n); *n = at + size; }
+        memcpy(out + at, b + o + 28, size); }
+    free(b); return out;
+}
 static int spits(const char *dir, const char *name, const char *s) { char p[PMAX]; return spit(join(p, dir, name), s, strlen(s)); }
 struct two { const char *a, *b; };
 static int copy_fn(const char *rel, int d, void *c) {      /* copy a/rel to b/rel unless there */
@@ -312,8 +367,6 @@ API hr_t CopyLayer(const driver_info *info, const wc *id, const wc *dst, const l
 }
 
 /* Transport format: a 4-byte attribute word, then a Win32 backup stream. */
-static void put(uint8_t *p, uint64_t v, int n) { while (n--) { *p++ = (uint8_t)v; v >>= 8; } }
-static uint64_t get(const uint8_t *p, int n) { uint64_t v = 0; while (n--) v = v << 8 | p[n]; return v; }
 #define WCI ".$wcidirs$"
 struct imp { const char *src, *dst; };
 static int import_fn(const char *rel, int d, void *c) {
@@ -499,8 +552,7 @@ API uint32_t DetachVirtualDisk(void *h, uint32_t flags, uint32_t prov) { ENTER("
 
 /* ---- BackupRead / BackupWrite for systems that have none (Linux; Wine says "not supported") ----
  * The data stream is the file itself; every other stream (security, EA, named, reparse..) is kept
- * verbatim in FAKE_BACKUP_DIR/<file id>, so it survives renames and hard links.  Without that
- * variable the others are dropped.  HANDLE is a Win32 handle, or an fd on Linux.  Stricter than
+ * verbatim beside it (see above), so it survives renames and hard links.  HANDLE is a Win32 handle, or an fd on Linux.  Stricter than
  * the real thing: what BackupWrite got is applied by the closing call (abort = TRUE), so a writer
  * that forgets it shows.  Errors: Win32 last error, and fake_last_error() on both systems.
  */
@@ -517,14 +569,14 @@ static int32_t fail32(uint32_t e) {
 }
 /* Contexts of BackupRead and BackupWrite that nobody ended. */
 API int fake_live_contexts(void) { return live_contexts; }
-static int f_info(void *h, uint64_t *id, uint64_t *size, int *dir) {
+static int f_info(void *h, uint64_t *key, uint64_t *size, int *dir) {
 #ifdef _WIN32
     BY_HANDLE_FILE_INFORMATION b; if (!GetFileInformationByHandle(h, &b)) return -1;
-    *id = (uint64_t)b.nFileIndexHigh << 32 | b.nFileIndexLow; *size = (uint64_t)b.nFileSizeHigh << 32 | b.nFileSizeLow;
+    *key = (uint64_t)b.nFileIndexHigh << 32 | b.nFileIndexLow; *size = (uint64_t)b.nFileSizeHigh << 32 | b.nFileSizeLow;
     *dir = !!(b.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY);
 #else
     struct stat s; if (fstat((int)(intptr_t)h, &s)) return -1;
-    *id = s.st_ino; *size = s.st_size; *dir = S_ISDIR(s.st_mode);
+    *key = key_of((int)(intptr_t)h, ""); *size = s.st_size; *dir = S_ISDIR(s.st_mode);
 #endif
     return 0;
 }
@@ -543,25 +595,20 @@ static int f_size(void *h, uint64_t n) {
     return ftruncate((int)(intptr_t)h, n);
 #endif
 }
-static char *side(char *out, uint64_t id) {
-    const char *d = fake_setting("FAKE_BACKUP_DIR"); char n[32]; if (!d) return NULL;
-    snprintf(n, sizeof n, "%016llx", (unsigned long long)id); return join(out, d, n);
-}
 struct bk { uint8_t *b; size_t n, pos; int writing; };
 static void bk_add(struct bk *k, const void *p, size_t n) { k->b = realloc(k->b, k->n + n + 1); if (n) memcpy(k->b + k->n, p, n); k->n += n; }
 API int32_t BackupRead(void *h, uint8_t *buf, uint32_t n, uint32_t *got, int32_t abort_, int32_t security, void **ctx) {
-    struct bk *k = *ctx; uint64_t id, size; int dir; char p[PMAX]; hr_t e;
+    struct bk *k = *ctx; uint64_t key, size; int dir; hr_t e;
     if (abort_) { if (k) { live_contexts--; free(k->b); free(k); } *ctx = NULL; fake_logf("BackupRead abort");
         return fake_faulty("BackupRead abort", &e) ? fail32((uint32_t)e) : 1; }
     if (!k) {
         fake_logf("BackupRead open security=%d", security);
-        if (f_info(h, &id, &size, &dir)) return fail32(6);
-        *ctx = k = calloc(1, sizeof *k); live_contexts++; size_t m = 0; uint8_t *s = side(p, id) ? slurp(p, &m) : NULL, hd[20];
+        if (f_info(h, &key, &size, &dir)) return fail32(6);
+        *ctx = k = calloc(1, sizeof *k); live_contexts++; size_t m; uint8_t *s = fake_kept(key, "backup", &m), hd[20];
         for (int pass = 0; pass < 2; pass++) {                        /* all but named streams, data, named streams */
-            for (size_t o = 0; o + 20 <= m; ) {
-                size_t len = 20 + get(s + o + 16, 4) + get(s + o + 8, 8); uint32_t t = get(s + o, 4);
-                if ((t == 4) == pass && (t != 3 || security)) bk_add(k, s + o, len);
-                o += len; }
+            for (size_t o = 0; o + 20 <= m; o += record(s + o)) {
+                uint32_t t = get(s + o, 4);
+                if ((t == 4 || t == 9) == pass && (t != 3 || security)) bk_add(k, s + o, record(s + o)); }
             if (!pass && !dir && size) { put(hd, 1, 4); put(hd + 4, 0, 4); put(hd + 8, size, 8); put(hd + 16, 0, 4); bk_add(k, hd, 20);
                 uint8_t *d = malloc(size); int rc = f_io(h, 0, 0, d, size); bk_add(k, d, size); free(d);
                 if (rc) { free(s); return fail32(29); } }
@@ -573,7 +620,7 @@ API int32_t BackupRead(void *h, uint8_t *buf, uint32_t n, uint32_t *got, int32_t
     *got = n < k->n - k->pos ? n : (uint32_t)(k->n - k->pos); memcpy(buf, k->b + k->pos, *got); k->pos += *got; return 1;
 }
 API int32_t BackupWrite(void *h, const uint8_t *buf, uint32_t n, uint32_t *done, int32_t abort_, int32_t security, void **ctx) {
-    struct bk *k = *ctx; uint64_t id, size; int dir; char p[PMAX]; hr_t e;
+    struct bk *k = *ctx; uint64_t key, size; int dir; hr_t e;
     if (!abort_) {
         if (!k) { fake_logf("BackupWrite open security=%d", security); *ctx = k = calloc(1, sizeof *k); live_contexts++; k->writing = 1 + (security != 0); }
         if (fake_faulty("BackupWrite", &e)) return fail32((uint32_t)e);
@@ -589,15 +636,17 @@ API int32_t BackupWrite(void *h, const uint8_t *buf, uint32_t n, uint32_t *done,
     *ctx = NULL; if (!k) return 1;
     int bad = k->pos != k->n; uint8_t *keep = NULL; size_t kn = 0;
     fake_logf("BackupWrite abort bytes=%u%s", (unsigned)k->n, bad ? " TRUNCATED" : "");
-    if (f_info(h, &id, &size, &dir)) bad = 1;
+    if (f_info(h, &key, &size, &dir)) bad = 1;
+    int named = 0;                                                     /* whose sparse blocks come */
     for (size_t o = 0; !bad && o < k->n; ) {
         uint32_t t = get(k->b + o, 4); size_t nm = get(k->b + o + 16, 4), sz = get(k->b + o + 8, 8); uint8_t *d = k->b + o + 20 + nm;
+        if (t != 9) named = t == 4;
         if (t == 1) { if (sz && f_io(h, 1, 0, d, sz)) bad = 1; }
-        else if (t == 9) { uint64_t off = get(d, 8), end = off + sz - 8; if (sz > 8 ? f_io(h, 1, off, d + 8, sz - 8) : f_size(h, end)) bad = 1; }
+        else if (t == 9 && !named) { uint64_t off = get(d, 8), end = off + sz - 8; if (sz > 8 ? f_io(h, 1, off, d + 8, sz - 8) : f_size(h, end)) bad = 1; }
         else if (t != 3 || k->writing == 2) { keep = realloc(keep, kn + 20 + nm + sz); memcpy(keep + kn, k->b + o, 20 + nm + sz); kn += 20 + nm + sz; }
         o += 20 + nm + sz;
     }
-    if (!bad && kn && side(p, id)) bad = spit(p, keep, kn);
+    if (!bad && kn) bad = fake_keep(key, "backup", keep, kn);
     free(keep); free(k->b); free(k); live_contexts--;
     return fake_faulty("BackupWrite abort", &e) ? fail32((uint32_t)e) : bad ? fail32(13) : 1;
 }

@@ -21,12 +21,13 @@
 #define FILE_BITS 0x4500000000ull
 #define TOKEN 0x6700000008ull
 #define INVALID ((void *)(intptr_t)-1)
-enum { E_FNF = 2, E_DENIED = 5, E_BADHANDLE = 6, E_INVAL = 87, E_EXISTS = 183, E_NO_TOKEN = 1008,
+enum { E_FNF = 2, E_DENIED = 5, E_BADHANDLE = 6, E_END = 38, E_INVAL = 87, E_EXISTS = 183, E_NO_TOKEN = 1008,
        E_NOT_ALL = 1300, E_NO_PRIVILEGE = 1313, E_NO_TEXT = 317 };
 
-static uint64_t opened[64];
-static char paths[64][PMAX];              /* of what was opened, by the same index */
-static DIR *listed[64];
+#define OPENED 256
+static uint64_t opened[OPENED];
+static char paths[OPENED][PMAX];          /* of what was opened, by the same index */
+static DIR *listed[OPENED];
 
 enum { S_NO_CLASS = (int)0xC0000002u, S_BAD_HANDLE = (int)0xC0000008u, S_INVAL = (int)0xC000000Du, S_DENIED = (int)0xC0000022u,
        S_NOT_FOUND = (int)0xC0000034u, S_COLLISION = (int)0xC0000035u, S_NO_PATH = (int)0xC000003Au, S_NOT_EMPTY = (int)0xC0000101u,
@@ -34,11 +35,11 @@ enum { S_NO_CLASS = (int)0xC0000002u, S_BAD_HANDLE = (int)0xC0000008u, S_INVAL =
 
 static int last(int code, int value) { errno = code; return value; }
 static void *give(uint64_t h) {
-    for (int i = 0; i < 64; i++) if (!opened[i]) { opened[i] = h; fake_count_handle(1); return (void *)(uintptr_t)h; }
+    for (int i = 0; i < OPENED; i++) if (!opened[i]) { opened[i] = h; fake_count_handle(1); return (void *)(uintptr_t)h; }
     return INVALID;
 }
 static int is_open(const void *h) {
-    for (int i = 0; i < 64; i++) if (opened[i] && opened[i] == (uintptr_t)h) return i + 1;
+    for (int i = 0; i < OPENED; i++) if (opened[i] && opened[i] == (uintptr_t)h) return i + 1;
     return 0;
 }
 /* Faults of calls that leave a last error: what fake_fail was given is that error. */
@@ -69,6 +70,16 @@ API int32_t CloseHandle(void *h) {
     return last(0, 1);
 }
 
+typedef struct { uint64_t internal, internal_high; uint32_t offset, offset_high; void *event; } overlapped;
+_Static_assert(sizeof(overlapped) == 32, "as in Windows");
+API int32_t ReadFile(void *h, void *buf, uint32_t n, uint32_t *got, const overlapped *where) {
+    ENTER("ReadFile", "%#llx n=%u at=%u:%u event=%d", (unsigned long long)(uintptr_t)h, n, where->offset_high, where->offset, where->event != NULL);
+    int at = is_open(h); if (!at || (uintptr_t)h == TOKEN) return last(E_BADHANDLE, 0);
+    ssize_t read = pread((int)(intptr_t)h, buf, n, (off_t)((uint64_t)where->offset_high << 32 | where->offset));
+    if (read < 0) return last(E_DENIED, 0);
+    *got = (uint32_t)read; return n && !read ? last(E_END, 0) : last(0, 1);
+}
+
 /* ---- files below a handle: a link of this system stands for a reparse point -------------- */
 typedef struct { uint16_t bytes, room; const wc *text; } unicode_string;
 typedef struct { uint32_t size; void *root; const unicode_string *name; uint32_t attributes; void *sd, *quality; } object_attributes;
@@ -79,35 +90,56 @@ _Static_assert(sizeof(object_attributes) == 48 && sizeof(basic_info) == 40, "as 
 #else
 #  define O_LINK O_SYMLINK
 #endif
-static struct { uint64_t file; basic_info info; } known_info[256];
-static basic_info *info_of(const char *path, int add) {
-    static basic_info none; struct stat st; memset(&none, 0, sizeof none);
-    if (lstat(path, &st)) return NULL;
-    none.attributes = S_ISDIR(st.st_mode) ? 0x10 : S_ISLNK(st.st_mode) ? 0x400 : 0x20;
-    for (int i = 0; i < 256; i++) {
-        if (known_info[i].file == (uint64_t)st.st_ino) return &known_info[i].info;
-        if (!known_info[i].file) { if (!add) break; known_info[i].file = st.st_ino; known_info[i].info = none; return &known_info[i].info; }
+static int64_t filetime(const struct timespec *t) { return ((int64_t)t->tv_sec + 11644473600) * 10000000 + t->tv_nsec / 100; }
+#ifdef __APPLE__
+#  define st_mtim st_mtimespec
+#  define st_atim st_atimespec
+#endif
+static int is_link(const char *path, const struct stat *st) { return S_ISLNK(st->st_mode) || fake_tag(path); }
+static int read_info(const char *path, basic_info *info) {
+    struct stat st; size_t n; memset(info, 0, sizeof *info);
+    if (lstat(path, &st)) return -1;
+    uint8_t *kept = fake_kept(fake_key(path), "info", &n);
+    if (n == sizeof *info) memcpy(info, kept, n);
+    else {
+        info->attributes = S_ISDIR(st.st_mode) ? 0x10 : S_ISLNK(st.st_mode) ? 0x400 : 0x20;
+        for (int i = 0; i < 4; i++) info->times[i] = filetime(i == 1 ? &st.st_atim : &st.st_mtim);
     }
-    return &none;
+    free(kept);
+    if (is_link(path, &st)) info->attributes |= 0x400;
+    return 0;
 }
-void fake_forget_files(void) { memset(known_info, 0, sizeof known_info); }
 static int32_t status_of(int error) {
     switch (error) { case ENOENT: return S_NOT_FOUND; case EEXIST: return S_COLLISION; case ENOTEMPTY: return S_NOT_EMPTY;
                      case ENOTDIR: return S_NO_FOLDER; default: return S_DENIED; }
 }
+/* A stream opens for reading, as a file that has what is kept of it. */
+static int32_t open_stream(const char *path, const char *name, uint32_t access, uint32_t disposition, void **out) {
+    size_t n; uint8_t *kept = fake_stream(path, name, &n); if (!kept) return S_NOT_FOUND;
+    if (disposition != 1 || access & 0x40000000u) { free(kept); return S_DENIED; }
+    FILE *made = tmpfile(); int fd = made ? dup(fileno(made)) : -1;
+    if (made) fclose(made);
+    ssize_t wrote = fd < 0 ? -1 : pwrite(fd, kept, n, 0); free(kept);
+    if (wrote != (ssize_t)n) { if (fd >= 0) close(fd); return S_DENIED; }
+    *out = give(FILE_BITS | (uint64_t)fd); if (!is_open(*out)) { close(fd); return S_DENIED; }
+    snprintf(paths[is_open(*out) - 1], PMAX, "/dev/fd/%d", fd); return 0;
+}
 API int32_t NtCreateFile(void **out, uint32_t access, const object_attributes *oa, void *block, int64_t *allocation, uint32_t attributes,
                          uint32_t share, uint32_t disposition, uint32_t options, void *ea, uint32_t ea_size) {
-    char rel[PMAX], p[2 * PMAX]; wc name[PMAX]; hr_t e; struct stat st; int root = is_open(oa->root);
+    char rel[PMAX], p[2 * PMAX], kept_stream[PMAX]; wc name[PMAX]; hr_t e; struct stat st; int root = is_open(oa->root);
     uint32_t units = oa->name->bytes / 2; if (units >= PMAX) return (int32_t)0xC0000106u;
     memcpy(name, oa->name->text, 2 * units); name[units] = 0; fake_u8(name, rel, PMAX);
     fake_logf("NtCreateFile %s access=%08x attributes=%x share=%u disposition=%u options=%x", rel, access, oa->attributes, share, disposition, options);
     if (fake_faulty("NtCreateFile", &e)) return e;
     if (!root || !paths[root - 1][0]) return S_BAD_HANDLE;
-    if (oa->size != 48 || !block || allocation || attributes || ea || ea_size || rel[0] == '\\' || strchr(rel, '/') || strchr(rel, ':')) return S_INVAL;
+    if (oa->size != 48 || !block || allocation || attributes || ea || ea_size || rel[0] == '\\' || strchr(rel, '/')) return S_INVAL;
+    char *stream = strchr(rel, ':'), *end = strrchr(rel, ':');
+    if (stream && (stream == rel || strchr(stream, '\\') || end == stream || strcmp(end, ":$DATA"))) return S_INVAL;
+    if (stream) { memmove(kept_stream, stream, strlen(stream) + 1); *stream = 0; }
     snprintf(p, sizeof p, "%s/%s", paths[root - 1], rel);
     for (char *c = p + strlen(paths[root - 1]) + 1; *c; c++) if (*c == '\\') {
         *c = 0; if (lstat(p, &st)) return S_NO_PATH;
-        if (S_ISLNK(st.st_mode)) return oa->attributes & 0x1000 ? S_REPARSE : S_INVAL;
+        if (is_link(p, &st)) return oa->attributes & 0x1000 ? S_REPARSE : S_INVAL;
         if (!S_ISDIR(st.st_mode)) return S_NO_PATH;
         *c = '/'; }
     if (strlen(p) >= PMAX) return (int32_t)0xC0000106u;
@@ -117,9 +149,11 @@ API int32_t NtCreateFile(void **out, uint32_t access, const object_attributes *o
         if (options & 1) { if (mkdir(p, 0777)) return status_of(errno); }
         else { int made = open(p, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666); if (made < 0) return status_of(errno); close(made); }
         if (lstat(p, &st)) return status_of(errno);
+        fake_forget(fake_key(p));
     } else if (!there) return S_NOT_FOUND;
-    if (S_ISLNK(st.st_mode) && !(options & 0x200000)) return S_REPARSE;
+    if (is_link(p, &st) && !(options & 0x200000)) return S_REPARSE;
     if ((options & 1) && !S_ISDIR(st.st_mode)) return S_NO_FOLDER;
+    if (stream) return open_stream(p, kept_stream, access, disposition, out);
     int how = S_ISLNK(st.st_mode) ? O_LINK : !S_ISDIR(st.st_mode) && access & 0x40000000u ? O_RDWR : O_RDONLY;
     int fd = open(p, how | O_CLOEXEC); if (fd < 0) return status_of(errno);
     *out = give(FILE_BITS | (uint64_t)fd);
@@ -127,8 +161,8 @@ API int32_t NtCreateFile(void **out, uint32_t access, const object_attributes *o
     strcpy(paths[is_open(*out) - 1], p); return 0;
 }
 static int32_t delete_now(const char *path) {
-    struct stat st; basic_info *info = info_of(path, 0); if (!info || lstat(path, &st)) return S_NOT_FOUND;
-    if (info->attributes & 1) return S_CANNOT_DELETE;
+    struct stat st; basic_info info; if (read_info(path, &info) || lstat(path, &st)) return S_NOT_FOUND;
+    if (info.attributes & 1) return S_CANNOT_DELETE;
     return (S_ISDIR(st.st_mode) ? rmdir(path) : unlink(path)) ? status_of(errno) : 0;
 }
 API int32_t NtSetInformationFile(void *h, void *block, const uint8_t *data, uint32_t size, int32_t class_) {
@@ -149,22 +183,26 @@ API int32_t NtSetInformationFile(void *h, void *block, const uint8_t *data, uint
 API int32_t SetFileInformationByHandle(void *h, int32_t class_, const basic_info *data, uint32_t size) {
     ENTER("SetFileInformationByHandle", "%#llx class=%d size=%u", (unsigned long long)(uintptr_t)h, class_, size);
     int at = is_open(h); if (!at) return last(E_BADHANDLE, 0);
-    basic_info *info = info_of(paths[at - 1], 1); if (class_ || size != sizeof *data || !info) return last(E_INVAL, 0);
-    for (int i = 0; i < 4; i++) if (data->times[i]) info->times[i] = data->times[i];
-    if (data->attributes) info->attributes = data->attributes | (info->attributes & 0x410);
-    return last(0, 1);
+    basic_info info; if (class_ || size != sizeof *data || read_info(paths[at - 1], &info)) return last(E_INVAL, 0);
+    for (int i = 0; i < 4; i++) if (data->times[i]) info.times[i] = data->times[i];
+    if (data->attributes) info.attributes = data->attributes | (info.attributes & 0x410);
+    return fake_keep(fake_key(paths[at - 1]), "info", &info, sizeof info) ? last(E_INVAL, 0) : last(0, 1);
 }
 API int32_t GetFileInformationByHandleEx(void *h, int32_t class_, uint8_t *data, uint32_t size) {
     ENTER("GetFileInformationByHandleEx", "%#llx class=%d size=%u", (unsigned long long)(uintptr_t)h, class_, size);
     int at = is_open(h); if (!at) return last(E_BADHANDLE, 0);
-    basic_info *info = info_of(paths[at - 1], 0); if (!info) return last(E_FNF, 0);
-    if (class_ == 0 && size == sizeof *info) { memcpy(data, info, size); return last(0, 1); }
-    if (class_ == 9 && size == 8) { uint32_t tag = info->attributes & 0x400 ? 0xA000000Cu : 0; memcpy(data, &info->attributes, 4); memcpy(data + 4, &tag, 4); return last(0, 1); }
-    struct stat st; if (lstat(paths[at - 1], &st)) return last(E_FNF, 0);
-    if (class_ == 1 && size == 24) { uint64_t end = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0; uint32_t links = S_ISDIR(st.st_mode) ? 1 : (uint32_t)st.st_nlink;
+    struct stat st; const char *p = paths[at - 1]; int stream = !strncmp(p, "/dev/fd/", 8);
+    if (class_ == 1 && size == 24) {
+        if (stream ? fstat((int)(intptr_t)h, &st) : lstat(p, &st)) return last(E_FNF, 0);
+        uint64_t end = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0; uint32_t links = S_ISDIR(st.st_mode) ? 1 : (uint32_t)st.st_nlink;
         memset(data, 0, 24); memcpy(data + 8, &end, 8); memcpy(data + 16, &links, 4); data[21] = S_ISDIR(st.st_mode) != 0; return last(0, 1); }
+    basic_info info; if (stream || read_info(p, &info)) return last(E_FNF, 0);
+    if (class_ == 0 && size == sizeof info) { memcpy(data, &info, size); return last(0, 1); }
+    if (class_ == 9 && size == 8) { uint32_t tag = fake_tag(p); if (!tag && info.attributes & 0x400) tag = 0xA000000Cu;
+        memcpy(data, &info.attributes, 4); memcpy(data + 4, &tag, 4); return last(0, 1); }
+    if (lstat(p, &st)) return last(E_FNF, 0);
     if (class_ == 18 && size == 24) { uint64_t id = st.st_ino; memset(data, 0, 24); data[0] = 7; memcpy(data + 8, &id, 8); return last(0, 1); }
-    if ((class_ != 14 && class_ != 15) || !(info->attributes & 0x10)) return last(E_INVAL, 0);
+    if ((class_ != 14 && class_ != 15) || !(info.attributes & 0x10)) return last(E_INVAL, 0);
     if (class_ == 15 && listed[at - 1]) { closedir(listed[at - 1]); listed[at - 1] = NULL; }
     if (!listed[at - 1] && !(listed[at - 1] = opendir(paths[at - 1]))) return last(E_DENIED, 0);
     uint32_t used = 0, before = 0; struct dirent *one;      /* at most 3 in one call, so that there are more calls */

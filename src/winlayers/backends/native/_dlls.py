@@ -35,6 +35,7 @@ from winlayers.backends.native._structures import (
     ObjectAttributes,
     OpenVirtualDiskParameters,
     OsVersionInfo,
+    Overlapped,
     VirtualStorageType,
     WcLayerDescriptor,
 )
@@ -150,6 +151,7 @@ TABLE: dict[str, Prototype] = {
         "kernel32",
         Convention.BOOL,
         CloseHandle=(_H,),
+        ReadFile=(_H, _P, _U32, _OUT32, _to(Overlapped)),
         BackupRead=(_H, _P, _U32, _OUT32, _I32, _I32, _OUT),
         BackupWrite=(_H, _P, _U32, _OUT32, _I32, _I32, _OUT),
         BackupSeek=(_H, _U32, _U32, _OUT32, _OUT32, _OUT),

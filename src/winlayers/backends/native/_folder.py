@@ -2,7 +2,7 @@ r"""Files below an open folder, by paths that never lead out of it.
 
 A path is opened from the handle of the folder, and Windows refuses it where a link is on the way, whatever others do
 meanwhile. A link at its end is opened itself where that is asked for, and is never followed. Paths are relative;
-``:`` is refused, as it would name a stream. This module does not know layers.
+``:`` is refused in them, as it would name a stream: streams are named apart. This module does not know layers.
 Source: NtCreateFile and FILE_LINK_INFORMATION, FILE_DISPOSITION_INFORMATION_EX of the WDK documentation;
 FILE_BASIC_INFO and FILE_FULL_DIR_INFO of the Win32 documentation.
 
@@ -43,6 +43,7 @@ from winlayers.layer.entry import (
     FILE_ATTRIBUTE_READONLY,
     FILE_ATTRIBUTE_REPARSE_POINT,
 )
+from winlayers.layer.streamnames import check_stream_name, full_name
 
 NOT_FOUND = frozenset({2, 3})
 """Codes of Windows where a file, or a folder on the way to it, is not there."""
@@ -99,6 +100,7 @@ def open_below(
     share: Share = SHARE_ALL,
     disposition: int = OPEN,
     options: int = 0,
+    stream: str = "",
 ) -> Iterator[int]:
     """Open or create a file or folder below an open folder.
 
@@ -110,11 +112,13 @@ def open_below(
         share: what others may do meanwhile.
         disposition: ``OPEN`` or ``CREATE``.
         options: ``FOLDER_ONLY``, ``OPEN_LINK``.
+        stream: bare name of an alternate stream to open in place of the data.
     Raises:
         InvalidArgument: no such path is allowed.
+        InvalidName: no alternate stream can be called so.
         WindowsCallFailed: it does not open, or a link is on the way.
     """
-    text = build_wide(clean_path(path))
+    text = build_wide(clean_path(path) + (_checked_stream(path, stream) if stream else ""))
     size = ctypes.sizeof(text) - 2
     name = UnicodeString(size, size, ctypes.addressof(text))
     attributes = ObjectAttributes(
@@ -129,6 +133,16 @@ def open_below(
     )
     with closing(api, handle.value or 0):
         yield handle.value or 0
+
+
+def _checked_stream(path: str, stream: str) -> str:
+    """What is put behind a path to name one of its alternate streams."""
+    check_stream_name(stream, path)
+    name = full_name(stream)
+    units = len(utf16_encode(clean_path(path) + name)) // 2
+    if units > MAX_UNITS:
+        raise InvalidArgument(f"a path of {units} units; {MAX_UNITS} are allowed")
+    return name
 
 
 def make_folder(api: Libraries, folder: int, path: str) -> None:

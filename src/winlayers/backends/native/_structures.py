@@ -147,6 +147,22 @@ class IoStatusBlock(ctypes.Structure):
     _fields_ = (("status", Void), ("information", ctypes.c_size_t))
 
 
+class Overlapped(ctypes.Structure):
+    """OVERLAPPED: where in a file to read; an event would tell of the end of it."""
+
+    internal: int
+    internal_high: int
+    offset: int
+    offset_high: int
+    _fields_ = (
+        ("internal", ctypes.c_uint64),
+        ("internal_high", ctypes.c_uint64),
+        ("offset", ctypes.c_uint32),
+        ("offset_high", ctypes.c_uint32),
+        ("event", Void),
+    )
+
+
 class OsVersionInfo(ctypes.Structure):
     """OSVERSIONINFOW: which Windows it is; the size must be set before it is asked for."""
 
