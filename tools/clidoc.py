@@ -30,7 +30,7 @@ What a reading command looks into.
 |---|---|
 | `ID` | a layer of the store over its parents, by its id or the beginning of one |
 | `tar:FILE` | a bare layer tar, gzip, zstd or not compressed; nothing is imported, what an import would refuse is still shown |
-| `windowsfilter:ROOT:ID` | a layer of another store, or a base layer of Docker on Windows, which is only read |
+| `windowsfilter:ROOT:ID` | a layer of another store, or of Docker on Windows, which is only read |
 
 `docker:`, `oci:`, `oci-archive:`, `docker-archive:`, `dir:`, `store:` and the like come with images, which this
 version does not read: they end with exit code 16.

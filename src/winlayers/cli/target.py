@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from winlayers.backends.portable.loose import LooseLayer
+    from winlayers.driver.attached import AttachedLayer, AttachedRoot
     from winlayers.driver.driver import Driver
     from winlayers.layer.findings import Finding
     from winlayers.layer.merge import LayerTable
@@ -252,7 +253,7 @@ def _open_store(session: Session, transport: str, rest: str) -> Target:
     known = _ids_below(layers)
     layer_id = text if text in known else unique_id(text, known, str(layers))
     if is_attached(layers / layer_id):
-        return _open_attached(session, f"{transport}:{root}:{layer_id}", layers, layer_id)
+        return _open_attached(session, f"{transport}:{root}", layers, layer_id)
     chain = (layer_id, *read_layer_chain(layers / layer_id))
     # Two stores may have layers of the same id: in a comparison they must not be taken for one.
     folders = [(f"{transport}:{root}:{member}", layers / member) for member in chain]
@@ -270,38 +271,67 @@ def _open_store(session: Session, transport: str, rest: str) -> Target:
     )
 
 
-def _open_attached(session: Session, name: str, layers: Path, layer_id: str) -> Target:
-    """A base layer of Docker on Windows, by a tar that is made of it to be looked at."""
+def _open_attached(session: Session, prefix: str, layers: Path, layer_id: str) -> Target:
+    """A layer of Docker on Windows over its parents, by tars that are made of them to be looked at."""
+    from winlayers.driver.attached import AttachedRoot
+    from winlayers.layer.merge import MergedView
+
+    root = AttachedRoot(layers)
+    own = root.layer(layer_id)
+    own.check_readable()
+    found: list[Finding] = []
+    with ExitStack() as stack:
+        opened = []
+        for one in (own, *_readable_parents(session, root, own)):
+            report = found.append if one is own else lambda finding: None
+            opened.append(_open_one_attached(session, prefix, one, report))
+            stack.callback(opened[-1].close)
+        view = MergedView([layer.table for layer in opened])
+        return Target(
+            f"{prefix}:{layer_id}",
+            view,
+            opened[0].table,
+            tuple(layer.table for layer in opened[1:]),
+            not len(own.chain),
+            lambda: [*found, *opened[0].table.findings()],
+            stack.pop_all().close,
+        )
+
+
+def _readable_parents(
+    session: Session, root: AttachedRoot, own: AttachedLayer
+) -> list[AttachedLayer]:
+    """All parents of a layer, nearest first; none of them if one cannot be read, which is told."""
+    try:
+        parents = [root.layer(layer_id) for layer_id in own.chain]
+        for parent in parents:
+            parent.check_readable()
+    except (LayerNotFound, Unsupported) as error:
+        session.note(f"layer {own.layer_id} is shown without its parents: {error}")
+        return []
+    return parents
+
+
+def _open_one_attached(
+    session: Session, prefix: str, attached: AttachedLayer, report: Callable[[Finding], None]
+) -> LooseLayer:
     from winlayers.backends.portable.loose import open_loose_stream
     from winlayers.base.pipe import reader_of
     from winlayers.cli.attaching import write_attached
-    from winlayers.driver.attached import attached_layer
-
-    attached = attached_layer(layers, layer_id)
-    attached.check_readable()
-    found: list[Finding] = []
 
     def write(target: BinaryIO) -> None:
         write_attached(
             attached,
             target,
             note=session.note,
-            report=found.append,
+            report=report,
             progress=session.progress,
             cancel=session.cancel,
         )
 
+    name = f"{prefix}:{attached.layer_id}"
     with _staging(session) as tmpdir, reader_of(write) as tar:
-        layer = open_loose_stream(tar, name, tmpdir=tmpdir, is_base=True)
-    return Target(
-        name,
-        layer.view,
-        layer.table,
-        (),
-        True,
-        lambda: [*found, *layer.table.findings()],
-        layer.close,
-    )
+        return open_loose_stream(tar, name, tmpdir=tmpdir, is_base=not len(attached.chain))
 
 
 def _not_committed() -> LooseLayer:

@@ -31,7 +31,7 @@ from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, Self, cast
 
 from winlayers.base.rooted import Parts, Root
-from winlayers.errors import Malformed, Unsupported
+from winlayers.errors import Corrupt, Malformed, Unsupported
 from winlayers.formats.backupstream import BackupWriter, PartAttributes, PartHeader, PartId
 from winlayers.formats.filetime import BasicInfo, ns_to_filetime
 from winlayers.formats.reparse import TAG_NAMES, steers_filter_driver, tag_of
@@ -151,7 +151,7 @@ class NtfsFolder:
         Raises:
             InvalidName: the name leads out of the layer.
             Unsupported: another driver of Windows has the content of the file.
-            Malformed: there is no such file, or it is none.
+            Corrupt: there is no such file, or it is none.
         Source: moby/moby daemon/graphdriver/windows/windows.go (DiffGetter).
         """
         parts = split_tar_name(name.removesuffix(TYPE_SUFFIX.encode()))
@@ -161,15 +161,11 @@ class NtfsFolder:
             parts = (backup,)
         found = self._spelled(parts)
         if found is None:
-            raise Malformed(
-                _STRUCTURE, "it is in the layer's tar, and not in its folder", entry=path
-            )
+            raise Corrupt(f"{path!r} is in the recorded tar of the layer, and not in its folder")
         if not stat.S_ISREG(self._root.stat(found).st_mode):
             if self.has_metadata:
                 _check_reparse(path, self._value(found, ntfs3g.REPARSE))
-            raise Malformed(
-                _STRUCTURE, "it has data in the layer's tar, and is no file", entry=path
-            )
+            raise Corrupt(f"{path!r} has data in the recorded tar of the layer, and is no file")
         return cast("BinaryIO", self._root.open_file(found))
 
     def _spelled(self, parts: Parts) -> Parts | None:

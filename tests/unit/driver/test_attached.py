@@ -1,82 +1,120 @@
-"""Which layers a folder of Docker on Windows has, and which of them can be read."""
+"""Which layers a data root of Docker has, and which of them can be read."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from winlayers.driver.attached import (
-    AttachedLayer,
-    attached_ids,
-    attached_layer,
-    is_attached,
-    layers_folder,
-)
-from winlayers.errors import LayerNotFound, StoreCorrupt, Unsupported
+from tests.support.builders import a_directory, a_layer, layer_tar
+from tests.support.dockerroot import LAYERDB, LAYERS, a_layer_folder, record_layer
+from winlayers.driver.attached import AttachedLayer, AttachedRoot, is_attached
+from winlayers.errors import LayerNotFound, Malformed, StoreCorrupt, Unsupported
+from winlayers.layer.chain import Chain
+
+TAR = layer_tar(a_layer(a_directory("Files")))
 
 
-def a_layer_folder(root: Path, layer_id: str, *parents: str, content: str = "Files") -> Path:
-    folder = root / layer_id
-    folder.mkdir(parents=True)
-    if content == "sandbox.vhdx":
-        (folder / content).touch()
-    elif content:
-        (folder / content).mkdir()
-    paths = [f"C:\\ProgramData\\Docker\\windowsfilter\\{one}" for one in parents] or None
-    (folder / "layerchain.json").write_text(json.dumps(paths))
-    return folder
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A data root with a base layer, one on it, a container, and a folder with nothing."""
+    for layer_id, parents in (("base", []), ("app", ["base"]), ("box", ["app", "base"])):
+        folder = a_layer_folder(tmp_path, layer_id, *parents)
+        if layer_id == "box":
+            (folder / "sandbox.vhdx").touch()
+        else:
+            (folder / "Files").mkdir()
+    a_layer_folder(tmp_path, "bare")
+    return tmp_path
 
 
-def test_layers_have_chains_kinds_and_other_ids(tmp_path: Path) -> None:
-    base = a_layer_folder(tmp_path, "base")
-    app = a_layer_folder(tmp_path, "app", "base")
-    (app / "layerId").write_text("other")
-    box = a_layer_folder(tmp_path, "box", "app", "base", content="sandbox.vhdx")
-    bare = a_layer_folder(tmp_path, "bare", content="")
-    (tmp_path / "box-removing").mkdir()
-    (tmp_path / "file").touch()
-    assert list(attached_ids(tmp_path)) == ["app", "bare", "base", "box"]
-    found = {one: attached_layer(tmp_path, one) for one in attached_ids(tmp_path)}
+def test_layers_have_chains_kinds_and_other_ids(root: Path) -> None:
+    (root / LAYERS / "app/layerId").write_text("other")
+    (root / LAYERS / "box-removing").mkdir()
+    (root / LAYERS / "file").touch()
+    attached = AttachedRoot(root)
+    assert list(attached.ids()) == ["app", "bare", "base", "box"]
+    found = {one: attached.layer(one) for one in attached.ids()}
     assert {one: (tuple(layer.chain), layer.kind) for one, layer in found.items()} == {
         "app": (("base",), "layer"),
         "bare": ((), "unknown"),
         "base": ((), "base"),
         "box": (("app", "base"), "scratch"),
     }
-    assert found["base"] == AttachedLayer("base", base, found["base"].chain, "base")
+    base = root / LAYERS / "base"
+    assert found["base"] == AttachedLayer("base", base, Chain(), "base")
     assert found["app"].other_id == "other"
     assert is_attached(base)
-    assert is_attached(box)
-    assert not is_attached(bare)
+    assert is_attached(root / LAYERS / "box")
+    assert not is_attached(root / LAYERS / "bare")
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
-    [("layer", "stands on parents"), ("scratch", "sandbox.vhdx"), ("unknown", "no folder Files")],
+    ("layer_id", "told"),
+    [
+        ("app", "stands on parents.*has no record of it beside the folder"),
+        ("box", "in the disk sandbox"),
+        ("bare", "no folder Files"),
+    ],
 )
-def test_only_base_layers_are_read(tmp_path: Path, kind: str, told: str) -> None:
-    base = attached_layer(a_layer_folder(tmp_path, "base").parent, "base")
-    base.check_readable()
+def test_without_a_record_only_base_layers_are_read(root: Path, layer_id: str, told: str) -> None:
+    attached = AttachedRoot(root)
+    attached.layer("base").check_readable()
     with pytest.raises(Unsupported, match=told):
-        AttachedLayer("x", tmp_path, base.chain, kind).check_readable()
+        attached.layer(layer_id).check_readable()
 
 
-def test_folder_above_will_do(tmp_path: Path) -> None:
-    a_layer_folder(tmp_path / "windowsfilter", "base")
-    assert layers_folder(tmp_path) == layers_folder(tmp_path / "windowsfilter")
-    assert list(attached_ids(tmp_path)) == ["base"]
+def test_layers_whose_tar_was_recorded_are_read(root: Path) -> None:
+    base = record_layer(root, "base", TAR)
+    app = record_layer(root, "app", TAR, base)
+    record_layer(root, "box", TAR, app)
+    attached = AttachedRoot(root)
+    for layer_id, chain_id in (("base", base), ("app", app)):
+        layer = attached.layer(layer_id)
+        layer.check_readable()
+        assert layer.frame is not None
+        assert (str(layer.frame.diff_id), str(layer.frame.chain_id)) == (base, chain_id)
+    with pytest.raises(Unsupported, match="in the disk sandbox"):
+        attached.layer("box").check_readable()
+
+
+def test_record_is_found_by_the_other_id(root: Path) -> None:
+    (root / LAYERS / "app/layerID").write_text("other")
+    record_layer(root, "other", TAR)
+    assert AttachedRoot(root).layer("app").frame is not None
+
+
+def test_record_without_a_frame_tells_the_diff_id_alone(root: Path) -> None:
+    chain_id = record_layer(root, "app", TAR)
+    (root / LAYERDB / chain_id.removeprefix("sha256:") / "tar-split.json.gz").unlink()
+    layer = AttachedRoot(root).layer("app")
+    assert layer.recorded is not None
+    assert layer.frame is None
+    with pytest.raises(Unsupported, match="layer database has not kept it"):
+        layer.check_readable()
+
+
+def test_both_folders_will_do(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_layer(root, "app", TAR)
+    below = AttachedRoot(root / LAYERS)
+    assert below.folder == AttachedRoot(root).folder
+    assert below.layer("app") == AttachedRoot(root).layer("app")
+    monkeypatch.chdir(root / LAYERS)
+    assert AttachedRoot(Path()).layer("app").frame is not None
 
 
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(LayerNotFound, match="'none'"):
-        attached_layer(tmp_path, "none")
+        AttachedRoot(tmp_path).layer("none")
     with pytest.raises(FileNotFoundError):
-        list(attached_ids(tmp_path / "none"))
+        list(AttachedRoot(tmp_path / "none").ids())
 
 
-def test_chain_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    (a_layer_folder(tmp_path, "base") / "layerchain.json").write_text("{")
+def test_chain_or_record_that_cannot_be_read_is_told(root: Path) -> None:
+    (root / LAYERS / "base/layerchain.json").write_text("{")
     with pytest.raises(StoreCorrupt, match="layerchain"):
-        attached_layer(tmp_path, "base")
+        AttachedRoot(root).layer("base")
+    chain_id = record_layer(root, "app", TAR)
+    (root / LAYERDB / chain_id.removeprefix("sha256:") / "diff").write_text("none")
+    with pytest.raises(Malformed, match="layer database of Docker"):
+        AttachedRoot(root).layer("app")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.builders import DESCRIPTOR, NEW_YEAR_FILETIME
 from winlayers.base.rooted import Parts, Root
-from winlayers.errors import InvalidName, Malformed, Unsupported
+from winlayers.errors import Corrupt, InvalidName, Malformed, Unsupported
 from winlayers.formats.ea import ExtendedAttribute, build_ea_list
 from winlayers.formats.filetime import filetime_to_ns
 from winlayers.formats.reparse import RawReparse, build_reparse, link_to
@@ -278,15 +278,15 @@ def test_bodies_are_found_by_their_names_in_the_tar(bodies: Path, name: bytes, b
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        (b"Files/none", "'Files/none': it is in the layer's tar, and not in its folder"),
+        (b"Files/none", "'Files/none' is in the recorded tar of the layer, and not in its folder"),
         (b"Files/none/a", "not in its folder"),
         (b"files/dir/a.txt:two", "not in its folder"),
-        (b"Files/Dir", "'Files/Dir': it has data in the layer's tar, and is no file"),
+        (b"Files/Dir", "'Files/Dir' has data in the recorded tar of the layer, and is no file"),
         (b"", "is no file"),
     ],
 )
-def test_bodies_that_are_not_there_are_malformed(bodies: Path, name: bytes, told: str) -> None:
-    with pytest.raises(Malformed, match=re.escape(told)):
+def test_bodies_that_are_not_there_are_told(bodies: Path, name: bytes, told: str) -> None:
+    with pytest.raises(Corrupt, match=re.escape(told)):
         body_of(bodies, name)
 
 
@@ -309,5 +309,5 @@ def test_body_of_a_plain_copy_is_never_that_of_a_link(tmp_path: Path) -> None:
     (tmp_path / "Files").mkdir()
     (tmp_path / "secret").write_bytes(b"secret")
     (tmp_path / "Files/l").symlink_to(tmp_path / "secret")
-    with pytest.raises(Malformed, match="is no file"):
+    with pytest.raises(Corrupt, match="is no file"):
         body_of(tmp_path, b"Files/l")
