@@ -1,8 +1,8 @@
 """What a transport folder asks of the system under it: times, and files that are what they say.
 
 Most files of a transport folder are records, which any system holds. Their times are those of the host's
-files, and outside ``Files`` there are real files; the native backend has a ``TransportHost`` for both. On any
-system ``PortableHost`` serves: it holds the exact times in a dict, which the caller may pass from a writer
+files, and outside ``Files`` there are real files; the utility VM, and the layers of parents, are not even in the
+folder. The native backend has a ``TransportHost`` for all that. On any system ``PortableHost`` serves: it holds the exact times in a dict, which the caller may pass from a writer
 to a reader. (A file beside would be one more name in a folder that others read, and no other system has a
 place for a creation time.) Where the dict knows nothing, times are those of the host's file.
 
@@ -27,7 +27,8 @@ from winlayers.layer.entry import (
     Part,
 )
 from winlayers.layer.findings import Finding
-from winlayers.layer.transportfolder import TransportFolder
+from winlayers.layer.names import FILES, UTILITY_VM
+from winlayers.layer.transportfolder import TransportFolder, is_real_directory
 from winlayers.layer.utilityvm import clone_utility_vm
 
 _MAX_UTIME_NS = 2**63 - 1
@@ -42,6 +43,19 @@ class TransportHost(Protocol):
     def info(self, folder: TransportFolder, path: str) -> BasicInfo:
         """Times and attributes of a file or folder."""
 
+    def has(self, folder: TransportFolder, path: str) -> bool:
+        """Whether anything is at a place, no link followed."""
+
+    def has_directory(self, folder: TransportFolder, path: str) -> bool:
+        """Whether a folder that is no link is at a place."""
+
+    def make_directory(self, folder: TransportFolder, path: str) -> None:
+        """Make a folder for a real file or folder.
+
+        Raises:
+            Malformed: it is there already, or what it would be in is not.
+        """
+
     def write_plain(
         self,
         folder: TransportFolder,
@@ -49,13 +63,21 @@ class TransportHost(Protocol):
         entry: Entry,
         parts: Iterable[tuple[Part, BinaryIO]],
     ) -> None:
-        """Make a real file of an entry, not a record of it; times are set after.
+        """Make a real file of an entry, not a record of it.
 
-        A file is made anew. A directory is there, and gets its descriptor and the like.
+        A file is made anew, with its times. A directory is there, and gets its descriptor and the like; its times
+        are set at last.
         """
 
-    def clone_utility_vm(self, source: Path, target: Path) -> None:
-        """Make the folder ``target``, with the same files as ``source``."""
+    def remove(self, folder: TransportFolder, path: str) -> None:
+        """Remove a real file, a link, or a folder with all that is in it.
+
+        Raises:
+            Malformed: it is not there.
+        """
+
+    def clone_utility_vm(self, source: TransportFolder, target: TransportFolder) -> None:
+        """Make ``UtilityVM/Files`` in ``target``, with the same files as that of ``source``."""
 
 
 class PortableHost:
@@ -100,6 +122,19 @@ class PortableHost:
         change = ns_to_filetime(found.st_ctime_ns)
         return BasicInfo(write, ns_to_filetime(found.st_atime_ns), write, change, attributes)
 
+    def has(self, folder: TransportFolder, path: str) -> bool:
+        """Whether anything is at a place."""
+        return folder.lstat(path) is not None
+
+    def has_directory(self, folder: TransportFolder, path: str) -> bool:
+        """Whether a folder that is no link is at a place."""
+        found = folder.lstat(path)
+        return found is not None and is_real_directory(found)
+
+    def make_directory(self, folder: TransportFolder, path: str) -> None:
+        """Make a folder."""
+        folder.make_directory(path)
+
     def write_plain(
         self,
         folder: TransportFolder,
@@ -107,7 +142,7 @@ class PortableHost:
         entry: Entry,
         parts: Iterable[tuple[Part, BinaryIO]],
     ) -> None:
-        """Write the data; the rest is reported."""
+        """Write the data and set the times; the rest is reported."""
         for code, what, value in (
             ("security-lost", "descriptor", entry.security),
             ("ea-lost", "extended attributes", entry.ea),
@@ -124,7 +159,24 @@ class PortableHost:
                     self._report(Finding("stream-lost", path, detail))
                 else:
                     copy(source, target)
+        self.set_info(folder, path, info_of(entry))
 
-    def clone_utility_vm(self, source: Path, target: Path) -> None:
+    def remove(self, folder: TransportFolder, path: str) -> None:
+        """Remove a file, or a folder with all that is in it."""
+        folder.remove(path)
+
+    def clone_utility_vm(self, source: TransportFolder, target: TransportFolder) -> None:
         """See ``layer.utilityvm``."""
-        clone_utility_vm(source, target)
+        files = Path(UTILITY_VM, FILES)
+        clone_utility_vm(source.root / files, target.root / files)
+
+
+def info_of(entry: Entry) -> BasicInfo:
+    """Times and attributes of an entry."""
+    return BasicInfo(
+        entry.creation_filetime,
+        entry.access_filetime,
+        entry.write_filetime,
+        entry.change_filetime,
+        entry.attributes,
+    )

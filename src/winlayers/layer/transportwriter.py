@@ -25,8 +25,8 @@ from winlayers.layer.entry import Entry, EntryKind, LayerSummary, Part
 from winlayers.layer.findings import Finding
 from winlayers.layer.laws import is_opaque_marker
 from winlayers.layer.names import FILES, HIVES, MUTATED_FILES, ROOT_NAMES, UTILITY_VM, encode_name
-from winlayers.layer.transportfolder import TransportFolder, is_real_directory
-from winlayers.layer.transporthost import PortableHost, TransportHost
+from winlayers.layer.transportfolder import TransportFolder
+from winlayers.layer.transporthost import PortableHost, TransportHost, info_of
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -124,17 +124,13 @@ class TransportWriter:
             Malformed: no folder for it, or the name is taken; or a part is longer or shorter than it says.
         """
         self._begin(entry.path)
-        if entry.reparse and steers_filter_driver(tag_of(entry.reparse)):
-            detail = f"tag {tag_of(entry.reparse):#x}"
-            self._report(Finding("reparse-dropped", entry.path, detail))
-            entry = replace(entry, reparse=b"")
+        entry = without_steering(entry, self._report)
         if _is_utility(entry.path):
             self._add_utility(entry, parts)
         elif entry.kind is EntryKind.DIRECTORY:
             self._add_directory(entry, parts)
         elif entry.path.startswith(_BELOW_HIVES):
             self._host.write_plain(self._folder, entry.path, entry, parts)
-            self._host.set_info(self._folder, entry.path, info_of(entry))
         else:
             self._write_record(entry.path, entry, parts)
         self._added.add(entry.path)
@@ -148,8 +144,7 @@ class TransportWriter:
         """
         self._begin(entry.path)
         path, target = entry.path, entry.target
-        if not (path.startswith(_CONTENT) and target.startswith(_CONTENT)):
-            raise _malformed("invalid hard link in layer", path, "link-outside")
+        check_link(path, target)
         self.links.append(PendingLink(path, target, self._find(path, target)))
         self._added.add(path)
 
@@ -169,7 +164,7 @@ class TransportWriter:
         elif path.startswith(_BELOW_FILES):
             self.tombstones.append(path)
         elif path.startswith(_BELOW_UTILITY_FILES):
-            self._utility.remove(path)
+            self._host.remove(self._utility, path)
         else:
             raise _malformed("invalid tombstone", path, "whiteout-outside")
 
@@ -211,15 +206,10 @@ class TransportWriter:
     def _begin(self, path: str) -> None:
         """Count an entry, after a look at its path."""
         self._check_open()
-        names = path.split("/")
-        for name in names:
-            if name in ("", ".", "..") or _NOT_IN_NAME.search(name):
-                raise InvalidName(f"{path!r} has a component {name!r}", finding="name-traversal")
-            if name.endswith(DIRECTORY_SUFFIX):
-                what = "a name that transport folders use themselves"
-                raise InvalidName(f"{path!r} has {what}", finding="name-wcidirs")
-        if names[0] not in ROOT_NAMES:
-            raise _malformed("it is outside Files, Hives and UtilityVM", path, "root-unknown")
+        check_place(path)
+        if any(name.endswith(DIRECTORY_SUFFIX) for name in path.split("/")):
+            what = "a name that transport folders use themselves"
+            raise InvalidName(f"{path!r} has {what}", finding="name-wcidirs")
         self._entry_count += 1
 
     def _open(self, place: Path) -> TransportFolder:
@@ -259,11 +249,11 @@ class TransportWriter:
         if target in self._added:
             return None
         if target.startswith(_BELOW_UTILITY_FILES):
-            if self._utility.lstat(target) is not None:
+            if self._host.has(self._utility, target):
                 return None
         else:
             for parent, folder in self._parents:
-                if folder.lstat(target) is not None:
+                if self._host.has(folder, target):
                     return parent
         reason = f"failed to find link target {target!r}"
         raise _malformed(reason, path, "link-target-missing")
@@ -286,34 +276,33 @@ class TransportWriter:
             self._host.write_plain(self._utility, path, entry, parts)
             self.directories.append((path, info_of(entry)))
             return
-        if self._utility.lstat(path) is not None:
-            self._utility.remove(path)  # never written into: it may be a name of the parent's file
+        if self._host.has(self._utility, path):
+            # Never written into: it may be a name of the parent's file.
+            self._host.remove(self._utility, path)
         if path in MUTATED_FILES and self._backups is not None:
             with self._backups.create(MUTATED_FILES[path]) as backup:
                 self._host.write_plain(self._utility, path, entry, _keeping(parts, backup))
         else:
             self._host.write_plain(self._utility, path, entry, parts)
-        self._host.set_info(self._utility, path, info_of(entry))
 
     def _begin_utility(self, entry: Entry) -> None:
         """The folder, with all files of the nearest parent's."""
         if entry.kind is not EntryKind.DIRECTORY:
             raise _malformed("invalid UtilityVM layer", entry.path, "root-unknown")
-        source = self._parents[0][0] / UTILITY_VM / FILES
-        if not source.is_dir():
+        source = self._parents[0][1]
+        if not self._host.has_directory(source, _UTILITY_FILES):
             raise _malformed("the parent has no utility VM", entry.path, "parent-missing")
-        self._utility.make_directory(UTILITY_VM)
-        self._host.clone_utility_vm(source, self._utility.root / UTILITY_VM / FILES)
+        self._host.make_directory(self._utility, UTILITY_VM)
+        self._host.clone_utility_vm(source, self._utility)
         self.has_utility_vm = True
 
     def _make_utility_directory(self, entry: Entry) -> None:
         """Keep a folder that is there, unless one of the two is a link or a file."""
-        found = self._utility.lstat(entry.path)
-        if found is not None:
-            if is_real_directory(found) and not entry.reparse:
+        if self._host.has(self._utility, entry.path):
+            if self._host.has_directory(self._utility, entry.path) and not entry.reparse:
                 return
-            self._utility.remove(entry.path)
-        self._utility.make_directory(entry.path)
+            self._host.remove(self._utility, entry.path)
+        self._host.make_directory(self._utility, entry.path)
 
 
 def _keeping(
@@ -340,15 +329,37 @@ class _KeepingReader(RawReader):
         return read_into(self, buffer)
 
 
-def info_of(entry: Entry) -> BasicInfo:
-    """Times and attributes of an entry."""
-    return BasicInfo(
-        entry.creation_filetime,
-        entry.access_filetime,
-        entry.write_filetime,
-        entry.change_filetime,
-        entry.attributes,
-    )
+def check_place(path: str) -> None:
+    """Refuse a path that is no place in the folder of a layer.
+
+    Raises:
+        InvalidName: a component that is none.
+        Malformed: it is outside what a layer has.
+    """
+    names = path.split("/")
+    for name in names:
+        if name in ("", ".", "..") or _NOT_IN_NAME.search(name):
+            raise InvalidName(f"{path!r} has a component {name!r}", finding="name-traversal")
+    if names[0] not in ROOT_NAMES:
+        raise _malformed("it is outside Files, Hives and UtilityVM", path, "root-unknown")
+
+
+def check_link(path: str, target: str) -> None:
+    """Refuse a hard link from or to a place where there are none.
+
+    Raises:
+        Malformed: it is one.
+    """
+    if not (path.startswith(_CONTENT) and target.startswith(_CONTENT)):
+        raise _malformed("invalid hard link in layer", path, "link-outside")
+
+
+def without_steering(entry: Entry, report: Callable[[Finding], None]) -> Entry:
+    """An entry without a reparse point that would steer the filter which shows layers; that is reported."""
+    if not entry.reparse or not steers_filter_driver(tag_of(entry.reparse)):
+        return entry
+    report(Finding("reparse-dropped", entry.path, f"tag {tag_of(entry.reparse):#x}"))
+    return replace(entry, reparse=b"")
 
 
 def tombstone_lines(paths: Iterable[str]) -> Iterator[bytes]:

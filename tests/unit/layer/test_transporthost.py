@@ -78,7 +78,14 @@ def test_plain_folder_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 def test_host_clones_utility_vms(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "x").write_bytes(b"x")
-    PortableHost().clone_utility_vm(tmp_path / "a", tmp_path / "b")
-    assert (tmp_path / "b" / "x").read_bytes() == b"x"
+    places = [tmp_path / "a" / "UtilityVM", tmp_path / "b" / "UtilityVM"]
+    for place in places:
+        place.mkdir(parents=True)
+    (places[0] / "Files").mkdir()
+    (places[0] / "Files" / "x").write_bytes(b"x")
+    with (
+        closing(TransportFolder(tmp_path / "a")) as source,
+        closing(TransportFolder(tmp_path / "b")) as target,
+    ):
+        PortableHost().clone_utility_vm(source, target)
+    assert (places[1] / "Files" / "x").read_bytes() == b"x"
