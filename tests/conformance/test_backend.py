@@ -391,6 +391,7 @@ def test_names_that_can_only_just_be_pass_when_asked(backend: Backend, name: str
     policy = ImportPolicy(lenient_names=True)
     backend.import_tar(an_import("base", tar, policy=policy, report=found.append))
     assert content_at(backend.view("base", Chain()), f"Files/{name}") == b"x"
+    assert [entry.path for entry in backend.reader("base", Chain())] == ["Files", f"Files/{name}"]
     assert [finding.entry for finding in found] == [f"Files/{name}"]
     assert found[0].code.startswith("name-")
 

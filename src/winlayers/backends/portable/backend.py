@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from winlayers.backends.contract import ImportRequest, Mount, TarFacts, Usage
-from winlayers.backends.sealed.packed import SealedTable
 from winlayers.backends.sealed import index
+from winlayers.backends.sealed.packed import SealedTable
 from winlayers.backends.sealed.record import RECORD, Record, read_record, write_record
 from winlayers.backends.sealed.space import full_disk_told
 from winlayers.backends.sealed.staging import Staging, remove_leftovers, remove_tree
@@ -214,7 +214,10 @@ class PortableBackend:
 
         if self._is_scratch(layer_id):
             return self._difference(layer_id, chain)
-        return BackupTarReader(self.export_tar(layer_id, chain), base=not len(chain))
+        # Names that only just can be were let pass, or refused, by the import.
+        return BackupTarReader(
+            self.export_tar(layer_id, chain), base=not len(chain), lenient_names=True
+        )
 
     def table(self, layer_id: str) -> SealedTable:
         """One sealed layer by itself, whiteouts and findings included."""

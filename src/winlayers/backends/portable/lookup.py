@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from winlayers.backends.sealed.packed import SealedTable
 from winlayers.backends.portable.backend import INDEX, PACK, SCRATCH, SEALED
+from winlayers.backends.sealed.packed import SealedTable
 from winlayers.errors import LayerNotFound, Unsupported
 from winlayers.layer.merge import MergedView
 from winlayers.layer.view import View

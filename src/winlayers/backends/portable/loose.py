@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from winlayers.backends.portable._pack import PackingSource, PackWriter
-from winlayers.backends.sealed.packed import SealedTable
 from winlayers.backends.sealed.building import IndexBuilder, index_tar
+from winlayers.backends.sealed.packed import SealedTable
 from winlayers.backends.sealed.space import full_disk_told
 from winlayers.backends.sealed.staging import Staging, remove_leftovers
 from winlayers.base.blocks import BlockPump
