@@ -24,7 +24,7 @@ FAKE = Path(__file__).parents[1] / "native" / "fake"
 SECONDS = 120
 HEADERS = (
     *("windows.h", "winternl.h", "aclapi.h", "sddl.h", "virtdisk.h", "objbase.h"),
-    "computestorage.h",
+    *("computestorage.h", "restartmanager.h"),
 )
 INCLUDES = "#define _WIN32_WINNT 0x0A00\n#define NTDDI_VERSION 0x0A000007\n" + "".join(
     f"#include <{header}>\n" for header in HEADERS

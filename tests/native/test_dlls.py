@@ -55,10 +55,11 @@ def test_table_has_every_library() -> None:
         "vmcompute": 25,
         "computestorage": 12,
         "ole32": 1,
-        "kernel32": 16,
+        "kernel32": 17,
         "ntdll": 4,
         "advapi32": 13,
-        "virtdisk": 4,
+        "virtdisk": 5,
+        "rstrtmgr": 4,
         "offreg": 3,
     }
 

@@ -36,6 +36,9 @@ CLASSES = {
     "VIRTUAL_STORAGE_TYPE": _structures.VirtualStorageType,
     "OPEN_VHD": _structures.OpenVirtualDiskParameters,
     "CREATE_VHD": _structures.CreateVirtualDiskParameters,
+    "GET_VIRTUAL_DISK_INFO": _structures.GetVirtualDiskInfo,
+    "RM_UNIQUE_PROCESS": _structures.RmUniqueProcess,
+    "RM_PROCESS_INFO": _structures.RmProcessInfo,
 }
 
 

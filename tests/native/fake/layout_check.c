@@ -10,6 +10,8 @@
 #include <winternl.h>
 #include <aclapi.h>
 #include <virtdisk.h>
+#include <winioctl.h>
+#include <restartmanager.h>
 
 typedef struct { int Flavour; const WCHAR *HomeDir; } DRIVER_INFO;                       /* enum, LPCWSTR */
 typedef struct { GUID LayerId; ULONG Flags; const WCHAR *Path; } WC_LAYER_DESCRIPTOR;
@@ -39,3 +41,8 @@ _Static_assert((FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS) == 0
 _Static_assert(SecurityImpersonation == 2 && (TOKEN_ADJUST_PRIVILEGES | TOKEN_QUERY) == 0x28 && SE_PRIVILEGE_ENABLED == 2, "privileges");
 _Static_assert(ERROR_ACCESS_DENIED == 5 && ERROR_SHARING_VIOLATION == 32 && ERROR_PROC_NOT_FOUND == 127 &&
                ERROR_NOT_FOUND == 0x490 && ERROR_NOT_ALL_ASSIGNED == 1300, "errors");
+_Static_assert(IOCTL_DISK_GET_LENGTH_INFO == 0x7405C && FSCTL_EXTEND_VOLUME == 0x900F0, "DeviceIoControl");
+_Static_assert(CREATE_VIRTUAL_DISK_VERSION_2 == 2 && OPEN_VIRTUAL_DISK_VERSION_2 == 2 && OPEN_VIRTUAL_DISK_FLAG_CACHED_IO == 8 &&
+               ATTACH_VIRTUAL_DISK_FLAG_NO_DRIVE_LETTER == 2 && ATTACH_VIRTUAL_DISK_FLAG_PERMANENT_LIFETIME == 4 &&
+               GET_VIRTUAL_DISK_INFO_IS_LOADED == 13, "virtual disks");
+_Static_assert(CCH_RM_SESSION_KEY == 32 && ERROR_MORE_DATA == 234, "the Restart Manager");

@@ -30,12 +30,15 @@ from winlayers.backends.native._structures import (
     CreateVirtualDiskParameters,
     DriverInfo,
     ExplicitAccess,
+    GetVirtualDiskInfo,
     Guid,
     IoStatusBlock,
     ObjectAttributes,
     OpenVirtualDiskParameters,
     OsVersionInfo,
     Overlapped,
+    RmProcessInfo,
+    RmUniqueProcess,
     VirtualStorageType,
     WcLayerDescriptor,
 )
@@ -157,6 +160,7 @@ TABLE: dict[str, Prototype] = {
         BackupSeek=(_H, _U32, _U32, _OUT32, _OUT32, _OUT),
         GetFileInformationByHandleEx=(_H, _I32, _P, _U32),
         SetFileInformationByHandle=(_H, _I32, _P, _U32),
+        GetVolumePathNameW=(_W, _P, _U32),
         GetVolumeInformationW=(_W, _P, _U32, _OUT32, _OUT32, _OUT32, _P, _U32),
         GetDiskFreeSpaceExW=(_W, _OUT64, _OUT64, _OUT64),
         DeviceIoControl=(_H, _U32, _P, _U32, _P, _U32, _OUT32, _P),
@@ -220,6 +224,16 @@ TABLE: dict[str, Prototype] = {
             *(_to(VirtualStorageType), _W, _U32, _P, _U32, _U32),
             *(_to(CreateVirtualDiskParameters), _P, _OUT),
         ),
+        GetVirtualDiskInformation=(_H, _OUT32, _to(GetVirtualDiskInfo), _OUT32),
+    ),
+    # Who holds a file.
+    **_table(
+        "rstrtmgr",
+        Convention.WIN32,
+        RmStartSession=(_OUT32, _U32, _P),
+        RmRegisterResources=(_U32, _U32, _OUT, _U32, _to(RmUniqueProcess), _U32, _OUT),
+        RmGetList=(_U32, _OUT32, _OUT32, _to(RmProcessInfo), _OUT32),
+        RmEndSession=(_U32,),
     ),
     # Hives made from nothing.
     **_table(

@@ -245,3 +245,39 @@ class CreateVirtualDiskParameters(ctypes.Structure):
         ("source_virtual_storage_type", VirtualStorageType),
         ("resiliency_guid", Guid),
     )
+
+
+class GetVirtualDiskInfo(ctypes.Structure):
+    """GET_VIRTUAL_DISK_INFO, asked for whether the disk is attached; the other answers are as long."""
+
+    version: int
+    is_loaded: int
+    _fields_ = (
+        ("version", ctypes.c_uint64),  # 4 bytes, and 4 before what follows it
+        ("is_loaded", ctypes.c_int32),
+        ("others", ctypes.c_uint8 * 20),
+    )
+
+
+class RmUniqueProcess(ctypes.Structure):
+    """RM_UNIQUE_PROCESS: a process, by its number and when it started, in two halves."""
+
+    process_id: int
+    _fields_ = (("process_id", ctypes.c_uint32), ("process_start_time", ctypes.c_uint32 * 2))
+
+
+class RmProcessInfo(ctypes.Structure):
+    """RM_PROCESS_INFO: a process that has a file open, with texts inside."""
+
+    process: RmUniqueProcess
+    str_app_name: ctypes.Array[ctypes.c_uint16]
+    str_service_short_name: ctypes.Array[ctypes.c_uint16]
+    _fields_ = (
+        ("process", RmUniqueProcess),
+        ("str_app_name", ctypes.c_uint16 * 256),
+        ("str_service_short_name", ctypes.c_uint16 * 64),
+        ("application_type", ctypes.c_uint32),
+        ("app_status", ctypes.c_uint32),
+        ("tssession_id", ctypes.c_uint32),
+        ("b_restartable", ctypes.c_int32),
+    )
