@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -26,16 +28,20 @@ from tests.support.builders import (
     a_reparse_point,
     a_symlink,
     a_view,
+    a_whiteout,
+    layer_tar,
     node_at,
     tar_of,
 )
+from tests.support.dockerroot import a_layer_folder, record_layer
 from winlayers.backends.memory import HeldEntry, HeldPart
 from winlayers.errors import Unsupported
 from winlayers.formats.ea import ExtendedAttribute, build_ea_list
 from winlayers.formats.sddl import parse_sddl
 from winlayers.formats.security import build_descriptor
+from winlayers.layer.backuptar import BackupTarReader
 from winlayers.layer.baselayer import BaseLayerReader
-from winlayers.layer.entry import EntryKind
+from winlayers.layer.entry import STREAM_ATTRIBUTE_SPARSE, EntryKind
 from winlayers.layer.ntfsfolder import NtfsFolder, spool
 from winlayers.layer.ntfswriter import extract_to_ntfs
 
@@ -135,10 +141,25 @@ def test_everything_of_a_base_layer_is_read(mounted: Path) -> None:
 
 def test_layers_are_listed_with_their_chains(mounted: Path, tmp_path: Path) -> None:
     told = winlayers(tmp_path / "home", "store", "attach", "--json", mounted)
+    unknown = {"diff_id": None, "chain_id": None}
     assert [json.loads(line) for line in told.splitlines()] == [
-        {"id": BASE, "parent": None, "chain": [], "kind": "base", "other_id": None},
-        {"id": APP, "parent": BASE, "chain": [BASE], "kind": "layer", "other_id": "other"},
-        {"id": BOX, "parent": APP, "chain": [APP, BASE], "kind": "scratch", "other_id": None},
+        {"id": BASE, "parent": None, "chain": [], "kind": "base", "other_id": None, **unknown},
+        {
+            "id": APP,
+            "parent": BASE,
+            "chain": [BASE],
+            "kind": "layer",
+            "other_id": "other",
+            **unknown,
+        },
+        {
+            "id": BOX,
+            "parent": APP,
+            "chain": [APP, BASE],
+            "kind": "scratch",
+            "other_id": None,
+            **unknown,
+        },
     ]
 
 
@@ -186,6 +207,121 @@ def test_plain_copy_says_what_is_lost(mounted: Path, tmp_path: Path) -> None:
     assert kept.keys() == {one.entry.path for one in LAYER} - {"Files/j", "Files/l"}
     assert kept["Files/a.txt"].write_filetime == NEW_YEAR_FILETIME + 2
     assert kept["Files/d/c.bin"].kind in (EntryKind.FILE, EntryKind.LINK)
+
+
+BCD = "UtilityVM/Files/EFI/Microsoft/Boot/BCD"
+BASE_TAR = layer_tar([*LAYER, *a_layer(a_file(BCD, b"as it was pulled"))[2:]])
+APP_TAR = layer_tar(
+    a_layer(
+        a_file("Files/A.TXT", b"new text", {"Zone.Identifier": b"[other]"}),
+        a_directory("Files/d", {"of d": b"new stream"}),
+        a_link("Files/d/same.txt", "Files/A.TXT"),
+        a_whiteout("Files/d/b.bin"),
+        a_file("Hives/Software_Delta", b"regf"),
+    )
+)
+
+
+@pytest.fixture
+def recorded(disk: Disk) -> Iterator[Path]:
+    """The same disk, where Docker has recorded the tars of both layers."""
+    with disk.mounted() as root:
+        layers = root / "Docker/windowsfilter"
+        boot = (layers / BASE / BCD).parent
+        boot.mkdir(parents=True)
+        (boot / "BCD").write_bytes(b"changed by Windows")
+        (layers / BASE / "bcd.bak").write_bytes(b"as it was pulled")
+        (layers / APP / "Files").rmdir()
+        view = a_view([one for one in _held(APP_TAR) if one.entry.kind is not EntryKind.WHITEOUT])
+        (layers / APP / "Hives").mkdir()
+        (layers / APP / "Hives/Software_Delta").write_bytes(b"regf")
+        extract_to_ntfs(
+            view, node_at(view, "Files"), layers / APP / "Files", on_loss=lambda loss: None
+        )
+        record_layer(root / "Docker", APP, APP_TAR, record_layer(root / "Docker", BASE, BASE_TAR))
+    with disk.mounted(READ_ONLY) as root:
+        yield root / "Docker"
+
+
+def _held(tar: bytes) -> list[HeldEntry]:
+    reader = BackupTarReader(io.BytesIO(tar))
+    return [
+        HeldEntry(
+            entry,
+            tuple(
+                HeldPart(part.name, part.size, content=reader.open_part(part).read())
+                for part in reader.parts()
+            ),
+        )
+        for entry in reader
+    ]
+
+
+def test_recorded_tars_come_out_byte_for_byte(recorded: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert winlayers(home, "store", "attach", recorded, BASE) == BASE_TAR
+    assert winlayers(home, "store", "attach", recorded, APP) == APP_TAR
+    told = winlayers(home, "store", "attach", "--json", recorded)
+    assert [json.loads(line)["diff_id"] for line in told.splitlines()] == [
+        "sha256:" + hashlib.sha256(BASE_TAR).hexdigest(),
+        "sha256:" + hashlib.sha256(APP_TAR).hexdigest(),
+        None,
+    ]
+
+
+def test_recorded_chain_goes_into_a_store(recorded: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    winlayers(home, "store", "attach", recorded, APP, "--import")
+    assert winlayers(home, "layer", "export", APP) == APP_TAR
+    assert winlayers(home, "layer", "export", BASE) == BASE_TAR
+    same = winlayers(home, "diff-tree", "--raw", f"windowsfilter:{recorded}:{APP}", APP)
+    assert same == b""
+    changed = winlayers(home, "layer", "changes", f"windowsfilter:{recorded}:{APP}")
+    assert changed == winlayers(home, "layer", "changes", APP)
+    assert b"C /A.TXT\n" in changed
+    assert b"D /d/b.bin\n" in changed
+
+
+def test_recorded_tar_is_given_of_a_plain_copy_too(recorded: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(recorded, copy, symlinks=True)
+    told = winlayers(tmp_path / "home", "store", "attach", copy, APP, code=15)
+    assert b"'Files/A.TXT:Zone.Identifier' is in the recorded tar" in told
+    app = copy / "windowsfilter" / APP / "Files"
+    (app / "A.TXT:Zone.Identifier").write_bytes(b"[other]")
+    (app / "d:of d").write_bytes(b"new stream")
+    assert winlayers(tmp_path / "home", "store", "attach", copy, APP) == APP_TAR
+
+
+def test_placeholder_in_a_recorded_layer_is_told(tmp_path: Path) -> None:
+    needs("mkntfs", "ntfs-3g")
+    disk, view = Disk(tmp_path), a_view(a_layer(a_reparse_point("Files/wci", 0x80000018)))
+    with disk.mounted() as root:
+        folder = a_layer_folder(root, APP, BASE)
+        extract_to_ntfs(view, node_at(view, "Files"), folder / "Files", on_loss=lambda loss: None)
+        record_layer(root, APP, layer_tar(a_layer(a_file("Files/wci", b"content"))))
+    with disk.mounted(READ_ONLY) as root:
+        told = winlayers(tmp_path / "home", "store", "attach", root, APP, code=16)
+    assert b"'Files/wci' has the reparse tag 0x80000018" in told
+
+
+def test_sparse_file_is_read_with_its_holes(tmp_path: Path) -> None:
+    needs("mkntfs", "ntfs-3g")
+    disk, size = Disk(tmp_path), 1 << 30  # more than the disk holds
+    with disk.mounted() as root:
+        (root / "Files").mkdir()
+        with open(root / "Files/holes", "wb") as file:
+            file.truncate(size)
+            os.pwrite(file.fileno(), b"x", size // 2)
+    with disk.mounted(READ_ONLY) as root, NtfsFolder(root) as folder:
+        reader = BaseLayerReader(folder, spool=spool)
+        found = {entry.path: tuple(reader.parts()) for entry in reader}
+        (part,) = found["Files/holes"]
+        with folder.open_backup("Files/holes") as stream:
+            assert stream.seek(0, os.SEEK_END) < 1 << 20
+    assert (part.size, part.attributes) == (size, STREAM_ATTRIBUTE_SPARSE)
+    assert part.extents is not None
+    assert [(extent.offset, extent.size) for extent in part.extents] == [(size // 2, 1 << 16)]
 
 
 def _saved(folder: Path, content: bytes) -> Path:
