@@ -22,6 +22,7 @@ from click.shell_completion import CompletionItem
 
 from winlayers.cli.session import LAYERS, STAGING, Session
 from winlayers.errors import (
+    Corrupt,
     InvalidArgument,
     InvalidReference,
     LayerNotFound,
@@ -281,35 +282,39 @@ def _open_attached(session: Session, prefix: str, layers: Path, layer_id: str) -
     own.check_readable()
     found: list[Finding] = []
     with ExitStack() as stack:
-        opened = []
-        for one in (own, *_readable_parents(session, root, own)):
-            report = found.append if one is own else lambda finding: None
-            opened.append(_open_one_attached(session, prefix, one, report))
-            stack.callback(opened[-1].close)
-        view = MergedView([layer.table for layer in opened])
+        layer = stack.enter_context(_open_one_attached(session, prefix, own, found.append))
+        parents = _open_parents(session, prefix, root, own, stack)
         return Target(
             f"{prefix}:{layer_id}",
-            view,
-            opened[0].table,
-            tuple(layer.table for layer in opened[1:]),
+            MergedView([layer.table, *parents]),
+            layer.table,
+            parents,
             not len(own.chain),
-            lambda: [*found, *opened[0].table.findings()],
+            lambda: [*found, *layer.table.findings()],
             stack.pop_all().close,
         )
 
 
-def _readable_parents(
-    session: Session, root: AttachedRoot, own: AttachedLayer
-) -> list[AttachedLayer]:
+def _open_parents(
+    session: Session, prefix: str, root: AttachedRoot, own: AttachedLayer, opened: ExitStack
+) -> tuple[LayerTable, ...]:
     """All parents of a layer, nearest first; none of them if one cannot be read, which is told."""
-    try:
-        parents = [root.layer(layer_id) for layer_id in own.chain]
-        for parent in parents:
-            parent.check_readable()
-    except (LayerNotFound, Unsupported) as error:
-        session.note(f"layer {own.layer_id} is shown without its parents: {error}")
-        return []
-    return parents
+    with ExitStack() as stack:
+        try:
+            parents = [root.layer(layer_id) for layer_id in own.chain]
+            for parent in parents:
+                parent.check_readable()
+            layers = [
+                stack.enter_context(
+                    _open_one_attached(session, prefix, parent, lambda finding: None)
+                )
+                for parent in parents
+            ]
+        except (Corrupt, LayerNotFound, Unsupported) as error:
+            session.note(f"layer {own.layer_id} is shown without its parents: {error}")
+            return ()
+        opened.enter_context(stack.pop_all())
+    return tuple(layer.table for layer in layers)
 
 
 def _open_one_attached(

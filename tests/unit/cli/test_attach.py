@@ -166,6 +166,14 @@ def test_changes_without_parents_are_listed(bare: Shell, recorded: Path) -> None
     assert bare.run("layer", "changes", f"tar:{tar}").lines == wanted
 
 
+def test_layer_is_shown_alone_where_a_parent_is_damaged(bare: Shell, recorded: Path) -> None:
+    (recorded / LAYERS / BASE / "Files/d/a.txt").write_bytes(b"placeholder")
+    result = bare.run("ls", f"windowsfilter:{recorded}:{APP}")
+    assert result.lines == ["d", "new.txt"]
+    assert f"layer {APP} is shown without its parents: content of 'Files/d/a.txt'" in result.err
+    assert list(bare.folder.rglob("winlayers-look*")) == []
+
+
 def test_directories_without_an_entry_are_not_listed(bare: Shell) -> None:
     tar = _saved(bare, layer_tar([a_file("Files/d/a.txt", b"1")]))
     assert bare.run("layer", "changes", f"tar:{tar}").lines == ["C /d/a.txt"]
@@ -203,7 +211,9 @@ def test_chain_with_a_layer_that_cannot_be_read_is_not_imported(
     told = bare.run("store", "attach", str(recorded), APP, "--import", code=16)
     assert "stands on parents" in told.err
     assert bare.run("layer", "ls", "-q").lines == []
-    bare.run("store", "attach", str(recorded), "--import", code=2)
+    told = bare.run("store", "attach", str(recorded), "--import", code=2)
+    assert "--import needs the ID of a layer" in told.err
+    bare.run("store", "attach", str(recorded), BASE, "--import", "-o", "base.tar", code=2)
 
 
 def _saved(bare: Shell, tar: bytes) -> Path:

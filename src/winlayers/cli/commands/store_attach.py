@@ -50,6 +50,8 @@ def run(session: Session, folder: Path, layer_id: str, output: str, *, is_import
     windowsfilter:DIR:ID. Where Docker has recorded the tar of a layer, it is given byte for byte; otherwise
     one is made of a base layer, and layers that have parents cannot be read here.
     """
+    if is_import and (not layer_id or output != "-"):
+        raise InvalidArgument("--import needs the ID of a layer, and writes no FILE")
     root = AttachedRoot(folder)
     if layer_id:
         ids = list(root.ids())
@@ -59,8 +61,6 @@ def run(session: Session, folder: Path, layer_id: str, output: str, *, is_import
         else:
             _export(session, root.layer(resolved), output)
         return 0
-    if is_import:
-        raise InvalidArgument("--import needs the ID of a layer")
     rows = _Rows(session, root)
     if session.is_json:
         session.out.rows(rows)
