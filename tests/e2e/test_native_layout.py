@@ -70,8 +70,9 @@ def test_size_that_is_wrong_does_not_compile(tmp_path: Path) -> None:
     assert "FILE_BASIC_INFO size" in done.stderr
 
 
-def test_stand_in_compiles_for_windows() -> None:
-    done = compile_for_windows(FAKE / "fake_hcs.c")
+@pytest.mark.parametrize("unit", ["fake_hcs.c", "fake_disks.c"])
+def test_stand_in_compiles_for_windows(unit: str) -> None:
+    done = compile_for_windows(FAKE / unit)
     assert (done.returncode, done.stderr) == (0, "")
 
 

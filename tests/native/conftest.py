@@ -18,7 +18,7 @@ from winlayers.backends.native._dlls import TABLE, Libraries
 
 SOURCES = Path(__file__).parent / "fake"
 BUILD = Path(__file__).parents[2] / "build" / "native"
-UNITS = ("fake_hcs.c", "fake_system.c")
+UNITS = ("fake_hcs.c", "fake_system.c", "fake_disks.c")
 FLAGS = (
     *("-std=c11", "-D_GNU_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-fPIC", "-pthread"),
     *("-shared", "-fvisibility=hidden"),

@@ -33,6 +33,12 @@ char *fake_u8(const wc *s, char *out, size_t n);
 size_t fake_u16(const char *s, wc *out, size_t n);
 void fake_count_handle(int change);
 
+/* Virtual disks. */
+int fake_disk_attached(const char *path);
+int fake_close_disk(void *h);                                       /* 0: it is none */
+const char *fake_disk_volume(void *h);                              /* NULL: it is none that is attached */
+void fake_reset_disks(void);
+
 /* What Windows keeps of a file beside its data, in FAKE_BACKUP_DIR. A key stands for a file, whatever its names; 0 for none. */
 uint64_t fake_key(const char *path);
 uint8_t *fake_kept(uint64_t key, const char *what, size_t *n);      /* to be freed; NULL for nothing */

@@ -1,6 +1,6 @@
-/* A stand-in for vmcompute, computestorage and virtdisk, and for BackupRead and BackupWrite.
+/* A stand-in for vmcompute and computestorage, and for BackupRead and BackupWrite.
  *
- * One source, two targets: a library for ctypes on Linux and macOS, and vmcompute.dll, computestorage.dll and
+ * With fake_disks.c for two targets: a library for ctypes on Linux and macOS, and vmcompute.dll, computestorage.dll and
  * virtdisk.dll for a Python of Windows under Wine (mingw-w64). Every call is checked for its arguments, logged, can be
  * made to fail, and does a plausible thing to layer folders on disk:
  *
@@ -16,6 +16,7 @@
  *   FAKE_HCS_RESULT=json      what calls on compute systems give as their result, when made to fail or not
  *   FAKE_HCS_LENGTH=no-nul    GetLayerMountPath counts no NUL, and writes none; =huge: it says 1 << 40
  *   FAKE_HCS_EXIT=never       terminated systems never tell that they exited; =gone: the service goes away
+ *   FAKE_BARE=1               layers may lack what Windows needs: hives, Files, the boot configuration of a utility VM
  *   FAKE_BACKUP_DIR=folder    where all but the data of files is kept; without it, nothing but the data is
  */
 #include "fake.h"
@@ -27,16 +28,10 @@
 #include <stdarg.h>
 #ifdef _WIN32
 #  define WIN32_LEAN_AND_MEAN
-#  define OpenVirtualDisk   hdr_OpenVirtualDisk      /* virtdisk.h declares them with its own types */
-#  define AttachVirtualDisk hdr_AttachVirtualDisk
-#  define DetachVirtualDisk hdr_DetachVirtualDisk
 #  define BackupRead        hdr_BackupRead
 #  define BackupWrite       hdr_BackupWrite
 #  include <windows.h>
 #  include <objbase.h>
-#  undef OpenVirtualDisk
-#  undef AttachVirtualDisk
-#  undef DetachVirtualDisk
 #  undef BackupRead
 #  undef BackupWrite
 #  define SEP '\\'
@@ -61,13 +56,13 @@ enum { E_FNF = 2, E_PNF = 3, E_INVAL = 87, E_EXISTS = 183, E_NOTREADY = 21, E_BA
 #define PMAX 4096
 
 /* ---- settings: fake_set() beats the environment (a DLL's C runtime has its own copy of that) --- */
-static struct { char key[32], *val; } sets[8];
+static struct { char key[32], *val; } sets[32];
 API void fake_set(const char *key, const char *val) {
-    for (int i = 0; i < 8; i++) if (!sets[i].key[0] || !strcmp(sets[i].key, key)) {
+    for (int i = 0; i < 32; i++) if (!sets[i].key[0] || !strcmp(sets[i].key, key)) {
         snprintf(sets[i].key, sizeof sets[i].key, "%s", key); free(sets[i].val); sets[i].val = val ? strdup(val) : NULL; return; }
 }
 const char *fake_setting(const char *key) {
-    for (int i = 0; i < 8; i++) if (sets[i].key[0] && !strcmp(sets[i].key, key)) return sets[i].val;
+    for (int i = 0; i < 32; i++) if (sets[i].key[0] && !strcmp(sets[i].key, key)) return sets[i].val;
     return getenv(key);
 }
 
@@ -99,7 +94,7 @@ API size_t fake_log(char *buf, size_t n) {
     return loglen;
 }
 static int live_contexts;
-API void fake_reset(void) { loglen = 0; memset(faults, 0, sizeof faults); live_strings = live_handles = live_contexts = 0; }
+API void fake_reset(void) { loglen = 0; memset(faults, 0, sizeof faults); live_strings = live_handles = live_contexts = 0; fake_reset_disks(); }
 API int fake_live_strings(void) { return live_strings; }
 API int fake_live_handles(void) { return live_handles; }
 void fake_count_handle(int change) { live_handles += change; }
@@ -282,13 +277,90 @@ uint8_t *fake_stream(const char *path, const char *name, size_t *n) {
         memcpy(out + at, b + o + 28, size); }
     free(b); return out;
 }
+static int f_info(void *h, uint64_t *key, uint64_t *size, int *dir) {
+#ifdef _WIN32
+    BY_HANDLE_FILE_INFORMATION b; if (!GetFileInformationByHandle(h, &b)) return -1;
+    *key = (uint64_t)b.nFileIndexHigh << 32 | b.nFileIndexLow; *size = (uint64_t)b.nFileSizeHigh << 32 | b.nFileSizeLow;
+    *dir = !!(b.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY);
+#else
+    struct stat s; if (fstat((int)(intptr_t)h, &s)) return -1;
+    *key = key_of((int)(intptr_t)h, ""); *size = S_ISREG(s.st_mode) ? (uint64_t)s.st_size : 0; *dir = S_ISDIR(s.st_mode);
+#endif
+    return 0;
+}
+static int f_io(void *h, int wr, uint64_t off, void *p, size_t n) {
+#ifdef _WIN32
+    LARGE_INTEGER o; DWORD k; o.QuadPart = (LONGLONG)off;
+    return SetFilePointerEx(h, o, NULL, FILE_BEGIN) && (wr ? WriteFile(h, p, (DWORD)n, &k, NULL) : ReadFile(h, p, (DWORD)n, &k, NULL)) && k == n ? 0 : -1;
+#else
+    return (wr ? pwrite((int)(intptr_t)h, p, n, off) : pread((int)(intptr_t)h, p, n, off)) == (ssize_t)n ? 0 : -1;
+#endif
+}
+static int f_size(void *h, uint64_t n) {
+#ifdef _WIN32
+    LARGE_INTEGER o; o.QuadPart = (LONGLONG)n; return SetFilePointerEx(h, o, NULL, FILE_BEGIN) && SetEndOfFile(h) ? 0 : -1;
+#else
+    return ftruncate((int)(intptr_t)h, n);
+#endif
+}
+static void *f_open(const char *p) {
+#ifdef _WIN32
+    WCHAR b[PMAX]; HANDLE h = CreateFileW(W(p, b), GENERIC_READ | (kind(p) == 2 ? 0 : GENERIC_WRITE), 7, NULL, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL);
+    return h == INVALID_HANDLE_VALUE ? NULL : h;
+#else
+    int fd = open(p, (kind(p) == 2 ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW); return fd > 0 ? (void *)(intptr_t)fd : NULL;
+#endif
+}
+static void f_close(void *h) {
+#ifdef _WIN32
+    CloseHandle(h);
+#else
+    close((int)(intptr_t)h);
+#endif
+}
+/* A file as a backup stream: all but data and named streams, the data, named streams. NULL where it cannot be read. */
+static uint8_t *make_stream(void *h, int security, size_t *n) {
+    uint64_t key, size; int dir; size_t m; *n = 0;
+    if (f_info(h, &key, &size, &dir)) return NULL;
+    uint8_t *kept = fake_kept(key, "backup", &m), *out = malloc(m + size + 21);
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t o = 0; o + 20 <= m; o += record(kept + o)) {
+            uint32_t t = get(kept + o, 4);
+            if ((t == 4 || t == 9) == pass && (t != 3 || security)) { memcpy(out + *n, kept + o, record(kept + o)); *n += record(kept + o); } }
+        if (!pass && !dir && size) {
+            put(out + *n, 1, 4); put(out + *n + 4, 0, 4); put(out + *n + 8, size, 8); put(out + *n + 16, 0, 4); *n += 20;
+            if (f_io(h, 0, 0, out + *n, size)) { free(kept); free(out); return NULL; }
+            *n += size; }
+    }
+    free(kept); return out;
+}
+/* The way back; the stream is whole. */
+static int apply_stream(void *h, const uint8_t *b, size_t n, int security) {
+    uint64_t key, size; int dir, bad = 0, named = 0; uint8_t *keep = NULL; size_t kn = 0;
+    if (f_info(h, &key, &size, &dir)) return -1;
+    for (size_t o = 0; !bad && o + 20 <= n; o += record(b + o)) {
+        uint32_t t = (uint32_t)get(b + o, 4); size_t nm = get(b + o + 16, 4), sz = get(b + o + 8, 8); const uint8_t *d = b + o + 20 + nm;
+        if (t != 9) named = t == 4;
+        if (t == 1) { if (sz && f_io(h, 1, 0, (void *)d, sz)) bad = 1; }
+        else if (t == 9 && !named) { uint64_t off = get(d, 8), end = off + sz - 8; if (sz > 8 ? f_io(h, 1, off, (void *)(d + 8), sz - 8) : f_size(h, end)) bad = 1; }
+        else if (t != 3 || security) { keep = realloc(keep, kn + record(b + o)); memcpy(keep + kn, b + o, record(b + o)); kn += record(b + o); }
+    }
+    if (!bad && kn) bad = fake_keep(key, "backup", keep, kn);
+    free(keep); return bad;
+}
 static int spits(const char *dir, const char *name, const char *s) { char p[PMAX]; return spit(join(p, dir, name), s, strlen(s)); }
 struct two { const char *a, *b; };
-static int copy_fn(const char *rel, int d, void *c) {      /* copy a/rel to b/rel unless there */
+static int copy_kept(const char *s, const char *q) {
+    size_t n; uint8_t *b; int rc = 0; fake_forget(fake_key(q));
+    for (int i = 0; i < 2; i++) { b = fake_kept(fake_key(s), kept_kinds[i], &n); if (b) rc |= fake_keep(fake_key(q), kept_kinds[i], b, n); free(b); }
+    return rc;
+}
+static int copy_fn(const char *rel, int d, void *c) {      /* copy a/rel to b/rel unless there, as what stands for it */
     struct two *t = c; char s[PMAX], q[PMAX]; join(s, t->a, rel); join(q, t->b, rel);
     if (kind(q)) return 0;
-    if (d) return mkdir1(q);
-    size_t n; uint8_t *b = slurp(s, &n); int rc = b ? spit(q, b, n) : -1; free(b); return rc;
+    if (d) { if (mkdir1(q)) return -1; }
+    else { size_t n; uint8_t *b = slurp(s, &n); int rc = b ? spit(q, b, n) : -1; free(b); if (rc) return rc; }
+    return copy_kept(s, q) || fake_keep(fake_key(q), "placeholder", "1", 1);
 }
 static int copytree(const char *a, const char *b) { struct two t = { a, b }; if (!kind(b)) mkdir1(b); return walk(a, "", copy_fn, &t, 0); }
 
@@ -343,14 +415,14 @@ API hr_t PrepareLayer(const driver_info *info, const wc *id, const layer_descrip
     LAYER("PrepareLayer"); NEED_DIR; char top[PMAX], a[PMAX], v[PMAX];
     hr_t h = chain(d, n, top); if (h) return h;
     if (!state(L)) return HR(E_NOTREADY);                            /* must be activated first */
-    if (is_scratch(L)) { if (!n) return HR(E_INVAL); if (!kind(join(v, L, "Volume"))) copytree(join(a, top, "Files"), v); }
+    if (is_scratch(L)) { if (!n) return HR(E_INVAL); if (!kind(join(v, L, "Volume"))) { mkdir1(v); if (kind(join(a, top, "Files"))) copytree(a, v); } }
     return spits(L, "fake.state", "P") ? HR(E_PNF) : 0;
 }
 API hr_t UnprepareLayer(const driver_info *info, const wc *id) { LAYER("UnprepareLayer"); NEED_DIR; return spits(L, "fake.state", "A") ? HR(E_PNF) : 0; }
 API hr_t GetLayerMountPath(const driver_info *info, const wc *id, size_t *len, wc *buf) {
     LAYER("GetLayerMountPath"); fake_logf("  buffer %s", buf ? "given" : "NULL"); NEED_DIR; if (!len) return HR(E_INVAL);
     char p[PMAX]; wc w[PMAX];
-    if (is_scratch(L) && !state(L)) { *len = 0; return 0; }          /* not mounted: empty */
+    if (is_scratch(L) && !state(L) && !fake_disk_attached(join(p, L, "sandbox.vhdx"))) { *len = 0; return 0; }   /* not mounted: empty */
     if (is_scratch(L)) join(p, L, "Volume"); else strcpy(p, L);
     size_t n = fake_u16(p, w, PMAX) + 1; const char *say = fake_setting("FAKE_HCS_LENGTH");
     if (!buf) { *len = !say ? n : !strcmp(say, "huge") ? (size_t)1 << 40 : n - 1; return 0; }
@@ -369,58 +441,91 @@ API hr_t CopyLayer(const driver_info *info, const wc *id, const wc *dst, const l
 /* Transport format: a 4-byte attribute word, then a Win32 backup stream. */
 #define WCI ".$wcidirs$"
 struct imp { const char *src, *dst; };
+static int take_record(const char *s, const char *q) {     /* what a record says of a file or folder that is there */
+    size_t n, m, o = 4; uint8_t *b = slurp(s, &n); int rc = -1; void *h = NULL;
+    while (b && o + 20 <= n && o + record(b + o) <= n) o += record(b + o);
+    if (b && o == n && (h = f_open(q))) {
+        fake_forget(fake_key(q));
+        uint8_t *info = fake_kept(fake_key(s), "info", &m);
+        if (m == 40) memcpy(info + 32, b, 4);
+        rc = apply_stream(h, b + 4, n - 4, 1) || (m == 40 && fake_keep(fake_key(q), "info", info, m));
+        free(info); f_close(h); }
+    free(b); return rc;
+}
 static int import_fn(const char *rel, int d, void *c) {
     struct imp *x = c; char s[PMAX], q[PMAX]; join(s, x->src, rel); join(q, x->dst, rel);
-    size_t k = strlen(q), n;
-    if (d) return mkdir1(q) && kind(q) != 2;
-    if (k > 10 && !strcmp(q + k - 10, WCI)) { q[k - 10] = 0; if (!kind(q)) mkdir1(q); return 0; }
-    uint8_t *b = slurp(s, &n), *p = b + 4, *e = b + n, *data = p; size_t dn = 0;
-    if (!b || n < 4) { free(b); return -1; }
-    while (p + 20 <= e) { uint64_t sz = get(p + 8, 8); size_t hd = 20 + get(p + 16, 4);
-        if (p + hd + sz > e) { free(b); return -1; }
-        if (get(p, 4) == 1) { data = p + hd; dn = sz; }
-        p += hd + sz; }
-    int rc = spit(q, data, dn); free(b); return rc;
+    size_t k = strlen(q);
+    if (d) return kind(q) != 2 && mkdir1(q);
+    if (k > 10 && !strcmp(q + k - 10, WCI)) { q[k - 10] = 0; if (!kind(q)) mkdir1(q); return take_record(s, q); }
+    return spit(q, "", 0) || take_record(s, q);
 }
 API hr_t ImportLayer(const driver_info *info, const wc *id, const wc *path, const layer_descriptor *d, size_t n) {
     LAYER("ImportLayer"); char P[PMAX], top[PMAX], a[PMAX], b[PMAX]; fake_logf("  from %s", fake_u8(path, P, PMAX)); native(P);
     if (!n) return HR(E_INVAL);
     hr_t h = chain(d, n, top); if (h) return h;
-    if (kind(join(a, P, "Files")) != 2) return HR(E_PNF);
+    if (kind(join(a, P, "Files")) != 2 && !fake_setting("FAKE_BARE")) return HR(E_PNF);
     if (kind(join(b, P, "tombstones.txt"))) return HR(E_INVAL);      /* the writer applies them itself */
     if (!kind(L)) mkdir1(L);
     struct imp x = { a, b }; join(b, L, "Files"); if (!kind(b)) mkdir1(b);
     if (walk(a, "", import_fn, &x, 0)) return HR(13);
     char c[PMAX], e[PMAX];
+    if (kind(join(c, P, "Files" WCI)) && take_record(c, b)) return HR(13);
     if (kind(join(c, P, "Hives")) == 2) copytree(c, join(e, L, "Hives"));
-    copytree(join(c, top, "Files"), b);                              /* stands for the placeholders */
+    if (kind(join(c, top, "Files"))) copytree(c, b);                 /* stands for the placeholders */
     return 0;
 }
 struct exp { const char *src, *top, *out; FILE *tomb; };
+static int write_record(const char *s, const char *q) {
+    void *h = f_open(s); size_t n = 0, m; uint8_t *b = h ? make_stream(h, 1, &n) : NULL; if (h) f_close(h);
+    if (!b) return -1;
+    uint8_t *info = fake_kept(fake_key(s), "info", &m), *w = malloc(n + 4);
+    put(w, m == 40 ? get(info + 32, 4) : kind(s) == 2 ? 0x10 : 0x20, 4); memcpy(w + 4, b, n);
+    int rc = spit(q, w, n + 4); fake_forget(fake_key(q));
+    if (!rc && m == 40) { put(info + 32, 0x20, 4); rc = fake_keep(fake_key(q), "info", info, m); }
+    free(w); free(b); free(info); return rc;
+}
+static int export_folders(struct exp *x, const char *rel, int all) {     /* those above, which say where it is; all: itself too */
+    char part[PMAX], s[PMAX], q[PMAX], record_[PMAX + 16]; strcpy(part, rel);
+    for (char *c = part; ; c++) if (*c == SEP || !*c) {
+        char was = *c; if (!was && !all) return 0;
+        *c = 0; join(s, x->src, part); join(q, x->out, part);
+        if (*part && !kind(q)) { snprintf(record_, sizeof record_, "%s" WCI, q); if (mkdir1(q) || write_record(s, record_)) return -1; }
+        if (!was) return 0;
+        *c = was; }
+}
+static int unchanged(struct exp *x, const char *rel, int d, const char *s) {
+    char t[PMAX]; size_t n, m; if (!*x->top || kind(join(t, x->top, rel)) != (d ? 2 : 1)) return 0;
+    if (fake_key(s) == fake_key(t)) return 1;
+    uint8_t *mark = fake_kept(fake_key(s), "placeholder", &n); free(mark);
+    if (!mark && fake_setting("FAKE_BACKUP_DIR")) return 0;
+    if (d) return 1;
+    uint8_t *b = slurp(s, &n), *o = slurp(t, &m); int same = b && o && n == m && !memcmp(b, o, n); free(b); free(o);
+    return same;
+}
 static int export_fn(const char *rel, int d, void *c) {
-    struct exp *x = c; char s[PMAX], t[PMAX], q[PMAX], u[PMAX]; size_t n = 0, m = 0;
-    join(s, x->src, rel); join(t, x->top, rel); join(q, x->out, rel);
-    if (d) { mkdir1(q); snprintf(u, PMAX, "%s" WCI, q); uint8_t h[4]; put(h, 0x10, 4); return spit(u, h, 4); }
-    uint8_t *b = slurp(s, &n), *o = slurp(t, &m); int same = o && n == m && !memcmp(b, o, n); free(o);
-    if (same) { free(b); return 0; }
-    uint8_t *w = malloc(n + 24); put(w, 0x20, 4); put(w + 4, 1, 4); put(w + 8, 0, 4); put(w + 12, n, 8); put(w + 20, 0, 4); memcpy(w + 24, b, n);
-    int rc = spit(q, w, n + 24); free(b); free(w); return rc;
+    struct exp *x = c; char s[PMAX], q[PMAX]; join(s, x->src, rel); join(q, x->out, rel);
+    if (unchanged(x, rel, d, s)) return 0;
+    return export_folders(x, rel, d) || (!d && write_record(s, q));
 }
 static int tomb_fn(const char *rel, int d, void *c) { struct exp *x = c; char s[PMAX], up[PMAX]; (void)d;
     if (kind(join(s, x->src, rel))) return 0;
     strcpy(up, s); char *z = strrchr(up, SEP); if (z) *z = 0;
-    if (kind(up) == 2) { strcpy(up, rel); for (z = up; *z; z++) if (*z == '/') *z = '\\'; fprintf(x->tomb, "\\%s\r\n", up); }
-    return 0; }
+    if (kind(up) != 2) return 0;
+    strcpy(up, rel); for (z = up; *z; z++) if (*z == '/') *z = '\\';
+    fprintf(x->tomb, "\\%s\r\n", up); return export_folders(x, rel, 0); }
 API hr_t ExportLayer(const driver_info *info, const wc *id, const wc *path, const layer_descriptor *d, size_t n) {
     LAYER("ExportLayer"); NEED_DIR; char P[PMAX], top[PMAX], s[PMAX], t[PMAX], o[PMAX], z[PMAX]; fake_logf("  to %s", fake_u8(path, P, PMAX)); native(P);
     hr_t h = chain(d, n, top); if (h) return h;
     if (kind(P) != 2) return HR(E_PNF);
     if (state(L) == 'P') return HR(32);                              /* still prepared: sharing violation */
-    join(s, L, is_scratch(L) ? "Volume" : "Files"); join(t, top, "Files"); mkdir1(join(o, P, "Files"));
+    join(s, L, is_scratch(L) ? "Volume" : "Files"); if (*top) join(t, top, "Files"); else *t = 0;
+    mkdir1(join(o, P, "Files"));
     struct exp x = { s, t, o, fopen8(join(z, P, "tombstones.txt"), "wb") };
     if (!x.tomb) return HR(5);
-    fputs("\xef\xbb\xbfVersion 1.0\r\n", x.tomb); walk(t, "", tomb_fn, &x, 0); fclose(x.tomb);
-    if (walk(s, "", export_fn, &x, 0)) return HR(29);
+    fputs("\xef\xbb\xbfVersion 1.0\r\n", x.tomb); int rc = *t ? walk(t, "", tomb_fn, &x, 0) : 0; fclose(x.tomb);
+    if (rc || walk(s, "", export_fn, &x, 0)) return HR(29);
+    if (kind(join(t, L, "Hives")) == 2) return copytree(t, join(o, P, "Hives")) ? HR(29) : 0;
+    if (fake_setting("FAKE_BARE")) return 0;
     mkdir1(join(o, P, "Hives"));
     static const char *hv[] = { "DefaultUser", "Sam", "Security", "Software", "System" };
     for (int i = 0; i < 5; i++) { snprintf(t, PMAX, "%s_Delta", hv[i]); spits(o, t, "regf"); }
@@ -428,18 +533,20 @@ API hr_t ExportLayer(const driver_info *info, const wc *id, const wc *path, cons
 }
 API hr_t ProcessBaseImage(const wc *path) {
     char P[PMAX], a[PMAX], b[PMAX]; ENTER("ProcessBaseImage", "%s", fake_u8(path, P, PMAX)); native(P);
-    if (kind(join(a, P, "Files")) != 2) return HR(E_PNF);
+    int bare = fake_setting("FAKE_BARE") != NULL;
+    if (kind(join(a, P, "Files")) != 2 && !bare) return HR(E_PNF);
     static const char *hv[][2] = { {"DEFAULT","DefaultUser_Base"}, {"SAM","Sam_Base"}, {"SECURITY","Security_Base"}, {"SOFTWARE","Software_Base"}, {"SYSTEM","System_Base"} };
     mkdir1(join(b, P, "Hives"));
     for (int i = 0; i < 5; i++) { char s[PMAX], q[PMAX]; size_t n; join(s, a, "Windows/System32/config"); join(s, s, hv[i][0]);
-        uint8_t *m = slurp(s, &n); if (!m) return HR(E_FNF); spit(join(q, b, hv[i][1]), m, n); free(m); }
+        uint8_t *m = slurp(s, &n); if (!m && !bare) return HR(E_FNF);
+        spit(join(q, b, hv[i][1]), m ? m : (uint8_t *)"", n); free(m); }
     spits(P, "blank-base.vhdx", "vhdx 0\n"); spits(P, "blank.vhdx", "vhdx 0\n"); spits(P, "layout", "fake\n"); return 0;
 }
 API hr_t ProcessUtilityImage(const wc *path) {
     char P[PMAX], a[PMAX]; ENTER("ProcessUtilityImage", "%s", fake_u8(path, P, PMAX)); native(P);
     size_t n; uint8_t *m = slurp(join(a, P, "Files/EFI/Microsoft/Boot/BCD"), &n);
-    if (!m) return HR(E_FNF);
-    FILE *f = fopen8(a, "ab"); fputs("[mutated]", f); fclose(f); free(m);   /* the real call rewrites it too */
+    if (!m && !fake_setting("FAKE_BARE")) return HR(E_FNF);
+    if (m) { FILE *f = fopen8(a, "ab"); fputs("[mutated]", f); fclose(f); free(m); }   /* the real call rewrites it too */
     spits(P, "SystemTemplateBase.vhdx", "vhdx 0\n"); spits(P, "SystemTemplate.vhdx", "vhdx 0\n"); return 0;
 }
 API hr_t GrantVmAccess(const wc *vm, const wc *path) { char a[PMAX], b[PMAX]; ENTER("GrantVmAccess", "%s %s", fake_u8(vm, a, PMAX), fake_u8(path, b, PMAX)); native(b); return kind(b) ? 0 : HR(E_FNF); }
@@ -535,20 +642,7 @@ API hr_t HcsAttachOverlayFilter(const wc *vol, const wc *data) { char P[PMAX]; E
 API hr_t HcsDetachOverlayFilter(const wc *vol, const wc *data) { char P[PMAX]; ENTER("HcsDetachOverlayFilter", "%s", fake_u8(vol, P, PMAX)); return json_ok(data) ? 0 : HR(E_INVAL); }
 API hr_t HcsSetupBaseOSVolume(const wc *path, const wc *vol, const wc *opt) { ONE("HcsSetupBaseOSVolume"); return vol && json_ok(opt) ? 0 : HR(E_INVAL); }
 API hr_t HcsFormatWritableLayerVhd(void *h) { ENTER("HcsFormatWritableLayerVhd", "%#llx", (unsigned long long)(uintptr_t)h); return h ? 0 : HR(E_BADHANDLE); }
-API hr_t HcsGetLayerVhdMountPath(void *h, wc **out) { *out = NULL; ENTER("HcsGetLayerVhdMountPath", "%#llx", (unsigned long long)(uintptr_t)h); if (!h) return HR(E_BADHANDLE); return give_string("\\\\?\\Volume{00000000-0000-0000-0000-00000000fa1e}", out); }
-
-/* ---- virtdisk: these return a plain Win32 error code, not an HRESULT ---------- */
-typedef struct { uint32_t DeviceId; guid_t VendorId; } storage_type;
-typedef struct { uint32_t Version; int32_t GetInfoOnly, ReadOnly; guid_t Resiliency; } open_params;
-_Static_assert(sizeof(storage_type) == 20 && sizeof(open_params) == 28, "virtdisk");
-API uint32_t OpenVirtualDisk(const storage_type *t, const wc *path, uint32_t access, uint32_t flags, const open_params *p, void **h) {
-    char s[PMAX]; ENTER("OpenVirtualDisk", "%s access=%x flags=%x", fake_u8(path, s, PMAX), access, flags); native(s);
-    if (!t || !h || (p && p->Version == 2 && access)) return E_INVAL;   /* version 2: the mask must be 0 */
-    if (kind(s) != 1) return E_FNF;
-    *h = (void *)(uintptr_t)0x76543210FFull; return 0;
-}
-API uint32_t AttachVirtualDisk(void *h, void *sd, uint32_t flags, uint32_t prov, const void *p, void *ov) { ENTER("AttachVirtualDisk", "flags=%x", flags); (void)sd; (void)prov; (void)p; (void)ov; return h == (void *)(uintptr_t)0x76543210FFull ? 0 : E_BADHANDLE; }
-API uint32_t DetachVirtualDisk(void *h, uint32_t flags, uint32_t prov) { ENTER("DetachVirtualDisk", "flags=%x", flags); (void)prov; return h == (void *)(uintptr_t)0x76543210FFull ? 0 : E_BADHANDLE; }
+API hr_t HcsGetLayerVhdMountPath(void *h, wc **out) { *out = NULL; ENTER("HcsGetLayerVhdMountPath", "%#llx", (unsigned long long)(uintptr_t)h); if (!h) return HR(E_BADHANDLE); const char *v = fake_disk_volume(h); return give_string(v ? v : "\\\\?\\Volume{00000000-0000-0000-0000-00000000fa1e}", out); }
 
 /* ---- BackupRead / BackupWrite for systems that have none (Linux; Wine says "not supported") ----
  * The data stream is the file itself; every other stream (security, EA, named, reparse..) is kept
@@ -569,32 +663,6 @@ static int32_t fail32(uint32_t e) {
 }
 /* Contexts of BackupRead and BackupWrite that nobody ended. */
 API int fake_live_contexts(void) { return live_contexts; }
-static int f_info(void *h, uint64_t *key, uint64_t *size, int *dir) {
-#ifdef _WIN32
-    BY_HANDLE_FILE_INFORMATION b; if (!GetFileInformationByHandle(h, &b)) return -1;
-    *key = (uint64_t)b.nFileIndexHigh << 32 | b.nFileIndexLow; *size = (uint64_t)b.nFileSizeHigh << 32 | b.nFileSizeLow;
-    *dir = !!(b.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY);
-#else
-    struct stat s; if (fstat((int)(intptr_t)h, &s)) return -1;
-    *key = key_of((int)(intptr_t)h, ""); *size = s.st_size; *dir = S_ISDIR(s.st_mode);
-#endif
-    return 0;
-}
-static int f_io(void *h, int wr, uint64_t off, void *p, size_t n) {
-#ifdef _WIN32
-    LARGE_INTEGER o; DWORD k; o.QuadPart = (LONGLONG)off;
-    return SetFilePointerEx(h, o, NULL, FILE_BEGIN) && (wr ? WriteFile(h, p, (DWORD)n, &k, NULL) : ReadFile(h, p, (DWORD)n, &k, NULL)) && k == n ? 0 : -1;
-#else
-    return (wr ? pwrite((int)(intptr_t)h, p, n, off) : pread((int)(intptr_t)h, p, n, off)) == (ssize_t)n ? 0 : -1;
-#endif
-}
-static int f_size(void *h, uint64_t n) {
-#ifdef _WIN32
-    LARGE_INTEGER o; o.QuadPart = (LONGLONG)n; return SetFilePointerEx(h, o, NULL, FILE_BEGIN) && SetEndOfFile(h) ? 0 : -1;
-#else
-    return ftruncate((int)(intptr_t)h, n);
-#endif
-}
 struct bk { uint8_t *b; size_t n, pos; int writing; };
 static void bk_add(struct bk *k, const void *p, size_t n) { k->b = realloc(k->b, k->n + n + 1); if (n) memcpy(k->b + k->n, p, n); k->n += n; }
 API int32_t BackupRead(void *h, uint8_t *buf, uint32_t n, uint32_t *got, int32_t abort_, int32_t security, void **ctx) {
@@ -603,24 +671,15 @@ API int32_t BackupRead(void *h, uint8_t *buf, uint32_t n, uint32_t *got, int32_t
         return fake_faulty("BackupRead abort", &e) ? fail32((uint32_t)e) : 1; }
     if (!k) {
         fake_logf("BackupRead open security=%d", security);
-        if (f_info(h, &key, &size, &dir)) return fail32(6);
-        *ctx = k = calloc(1, sizeof *k); live_contexts++; size_t m; uint8_t *s = fake_kept(key, "backup", &m), hd[20];
-        for (int pass = 0; pass < 2; pass++) {                        /* all but named streams, data, named streams */
-            for (size_t o = 0; o + 20 <= m; o += record(s + o)) {
-                uint32_t t = get(s + o, 4);
-                if ((t == 4 || t == 9) == pass && (t != 3 || security)) bk_add(k, s + o, record(s + o)); }
-            if (!pass && !dir && size) { put(hd, 1, 4); put(hd + 4, 0, 4); put(hd + 8, size, 8); put(hd + 16, 0, 4); bk_add(k, hd, 20);
-                uint8_t *d = malloc(size); int rc = f_io(h, 0, 0, d, size); bk_add(k, d, size); free(d);
-                if (rc) { free(s); return fail32(29); } }
-        }
-        free(s);
+        size_t m; uint8_t *b = make_stream(h, security, &m); if (!b) return fail32(f_info(h, &key, &size, &dir) ? 6 : 29);
+        *ctx = k = calloc(1, sizeof *k); live_contexts++; k->b = b; k->n = m;
     }
     if (k->writing) return fail32(E_INVAL);
     if (fake_faulty("BackupRead", &e)) return fail32((uint32_t)e);
     *got = n < k->n - k->pos ? n : (uint32_t)(k->n - k->pos); memcpy(buf, k->b + k->pos, *got); k->pos += *got; return 1;
 }
 API int32_t BackupWrite(void *h, const uint8_t *buf, uint32_t n, uint32_t *done, int32_t abort_, int32_t security, void **ctx) {
-    struct bk *k = *ctx; uint64_t key, size; int dir; hr_t e;
+    struct bk *k = *ctx; hr_t e;
     if (!abort_) {
         if (!k) { fake_logf("BackupWrite open security=%d", security); *ctx = k = calloc(1, sizeof *k); live_contexts++; k->writing = 1 + (security != 0); }
         if (fake_faulty("BackupWrite", &e)) return fail32((uint32_t)e);
@@ -634,19 +693,9 @@ API int32_t BackupWrite(void *h, const uint8_t *buf, uint32_t n, uint32_t *done,
         *done = n; return 1;
     }
     *ctx = NULL; if (!k) return 1;
-    int bad = k->pos != k->n; uint8_t *keep = NULL; size_t kn = 0;
+    int bad = k->pos != k->n;
     fake_logf("BackupWrite abort bytes=%u%s", (unsigned)k->n, bad ? " TRUNCATED" : "");
-    if (f_info(h, &key, &size, &dir)) bad = 1;
-    int named = 0;                                                     /* whose sparse blocks come */
-    for (size_t o = 0; !bad && o < k->n; ) {
-        uint32_t t = get(k->b + o, 4); size_t nm = get(k->b + o + 16, 4), sz = get(k->b + o + 8, 8); uint8_t *d = k->b + o + 20 + nm;
-        if (t != 9) named = t == 4;
-        if (t == 1) { if (sz && f_io(h, 1, 0, d, sz)) bad = 1; }
-        else if (t == 9 && !named) { uint64_t off = get(d, 8), end = off + sz - 8; if (sz > 8 ? f_io(h, 1, off, d + 8, sz - 8) : f_size(h, end)) bad = 1; }
-        else if (t != 3 || k->writing == 2) { keep = realloc(keep, kn + 20 + nm + sz); memcpy(keep + kn, k->b + o, 20 + nm + sz); kn += 20 + nm + sz; }
-        o += 20 + nm + sz;
-    }
-    if (!bad && kn) bad = fake_keep(key, "backup", keep, kn);
-    free(keep); free(k->b); free(k); live_contexts--;
+    if (!bad) bad = apply_stream(h, k->b, k->n, k->writing == 2);
+    free(k->b); free(k); live_contexts--;
     return fake_faulty("BackupWrite abort", &e) ? fail32((uint32_t)e) : bad ? fail32(13) : 1;
 }

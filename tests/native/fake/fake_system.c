@@ -63,6 +63,7 @@ API void *CreateFileW(const wc *path, uint32_t access, uint32_t share, void *sa,
 }
 API int32_t CloseHandle(void *h) {
     ENTER("CloseHandle", "%#llx", (unsigned long long)(uintptr_t)h);
+    if (fake_close_disk(h)) return last(0, 1);
     int at = is_open(h); if (!at) return last(E_BADHANDLE, 0);
     opened[at - 1] = 0; fake_count_handle(-1); paths[at - 1][0] = 0;
     if (listed[at - 1]) { closedir(listed[at - 1]); listed[at - 1] = NULL; }
