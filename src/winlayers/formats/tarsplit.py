@@ -279,9 +279,12 @@ class _Line:
 def _checked(file: BinaryIO, line: _Line) -> Iterator[bytes]:
     """The bytes of a file, whose checksum must be that of the line."""
     crc = Crc64()
+    left = line.size
     with file:
-        while piece := file.read(_PIECE_SIZE):
+        # One byte more than there was tells that it is another file; a longer one is not read to its end.
+        while left >= 0 and (piece := file.read(min(_PIECE_SIZE, left + 1))):
             crc.update(piece)
+            left -= len(piece)
             yield piece
     if crc.digest() != line.payload:
         raise DigestMismatch(

@@ -134,6 +134,25 @@ def test_body_that_changed_is_a_digest_mismatch() -> None:
             assemble(packed, {b"a": body})
 
 
+def test_body_that_grew_is_not_read_to_its_end() -> None:
+    class Endless(io.RawIOBase):
+        count = 0
+
+        def readable(self) -> bool:
+            return True
+
+        def read(self, size: int = -1, /) -> bytes:
+            assert 0 <= size <= 1 << 20
+            self.count += size
+            return bytes(size)
+
+    body = Endless()
+    packed = b"".join(split_tar(io.BytesIO(a_tar((b"a", b"0", b"xyz")))))
+    with pytest.raises(DigestMismatch, match="content of 'a'"):
+        b"".join(assemble_tar(io.BytesIO(packed), lambda name: body))  # type: ignore[arg-type,return-value]
+    assert body.count == 4
+
+
 def test_body_that_is_not_had_by_name_is_kept_in_the_frame() -> None:
     body = bytes(range(256)) * 9000
     tar = a_tar((b"odd", b"0", body), (b"a", b"0", b"x"), (b"empty", b"0", b"")) + b"after the end"

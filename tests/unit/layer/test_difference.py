@@ -27,7 +27,7 @@ from tests.support.builders import (
 )
 from winlayers.backends.memory import HeldEntry, MemoryReader
 from winlayers.backends.portable._scratch import PortableScratch
-from winlayers.backends.sealed.packed import SealedTable
+from winlayers.backends.sealed.table import IndexTable
 from winlayers.backends.portable.backend import PortableBackend
 from winlayers.errors import Unsupported
 from winlayers.layer.chain import Chain
@@ -428,7 +428,7 @@ def test_directories_of_the_chain_are_not_listed(
     write(new, "Files/d/m", b"M")
     link(new, "Files/d/a", "Files/d/new")
     new.delete(node_at(new, "Files/d/z"))
-    monkeypatch.delattr(SealedTable, "children")
+    monkeypatch.delattr(IndexTable, "children")
     assert told(old, new) == [
         "Files/d/",
         "- Files/d/z",
