@@ -27,8 +27,8 @@ from tests.support.builders import (
 )
 from winlayers.backends.memory import HeldEntry, MemoryReader
 from winlayers.backends.portable._scratch import PortableScratch
-from winlayers.backends.sealed.table import IndexTable
 from winlayers.backends.portable.backend import PortableBackend
+from winlayers.backends.sealed.table import IndexTable
 from winlayers.errors import Unsupported
 from winlayers.layer.chain import Chain
 from winlayers.layer.difference import DifferenceReader
