@@ -24,7 +24,15 @@ from winlayers.layer.backupcontents import write_backup
 from winlayers.layer.entry import Entry, EntryKind, LayerSummary, Part
 from winlayers.layer.findings import Finding
 from winlayers.layer.laws import is_opaque_marker
-from winlayers.layer.names import FILES, HIVES, MUTATED_FILES, ROOT_NAMES, UTILITY_VM, encode_name
+from winlayers.layer.names import (
+    FILES,
+    HIVES,
+    MUTATED_FILES,
+    ROOT_NAMES,
+    UTILITY_VM,
+    encode_name,
+    fold,
+)
 from winlayers.layer.transportfolder import TransportFolder
 from winlayers.layer.transporthost import PortableHost, TransportHost, info_of
 
@@ -108,7 +116,7 @@ class TransportWriter:
         self._host: TransportHost = PortableHost(report=report) if host is None else host
         self._tombstone_file = tombstone_file
         self._report = report
-        self._added: set[str] = set()
+        self._added: set[str] = set()  # folded
         self._put_off: list[tuple[str, BasicInfo]] = []  # folders that are reparse points
         self._size = 0
         self._entry_count = 0
@@ -133,7 +141,7 @@ class TransportWriter:
             self._host.write_plain(self._folder, entry.path, entry, parts)
         else:
             self._write_record(entry.path, entry, parts)
-        self._added.add(entry.path)
+        self._added.add(fold(entry.path))
         self._size += entry.size
 
     def link(self, entry: Entry) -> None:
@@ -146,7 +154,7 @@ class TransportWriter:
         path, target = entry.path, entry.target
         check_link(path, target)
         self.links.append(PendingLink(path, target, self._find(path, target)))
-        self._added.add(path)
+        self._added.add(fold(path))
 
     def remove(self, path: str) -> None:
         """Add a removal: at once in the utility VM, else later.
@@ -246,7 +254,7 @@ class TransportWriter:
 
     def _find(self, path: str, target: str) -> Path | None:
         """Where the target of a hard link is: None for this layer, else the folder of a parent."""
-        if target in self._added:
+        if fold(target) in self._added:
             return None
         if target.startswith(_BELOW_UTILITY_FILES):
             if self._host.has(self._utility, target):

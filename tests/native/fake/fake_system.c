@@ -267,6 +267,7 @@ API uint32_t RtlNtStatusToDosError(int32_t status) {
     switch (status) {
         case S_NOT_FOUND: return E_FNF; case S_NO_PATH: return 3; case S_DENIED: case S_CANNOT_DELETE: return E_DENIED;
         case S_COLLISION: return E_EXISTS; case S_NOT_EMPTY: return 145; case S_NO_FOLDER: return 267; case S_NO_CLASS: return 1;
+        case (int)0xC0000033u: return 123; case (int)0xC0000106u: return 206; case (int)0xC0000265u: return 1142;  /* name, length, links */
         case S_REPARSE: return 4395; default: return E_NO_TEXT; }
 }
 typedef struct { uint32_t size, major, minor, build, platform; uint16_t csd[128]; } version_info;

@@ -189,6 +189,12 @@ def info_below(api: Libraries, folder: int, path: str) -> BasicInfo:
         return read_info(api, handle)
 
 
+def set_info_below(api: Libraries, folder: int, path: str, info: BasicInfo) -> None:
+    """Set times and attributes by path, of a link itself; what is 0 stays as it is."""
+    with open_below(api, folder, path, _WRITE_ATTRIBUTES, options=OPEN_LINK) as handle:
+        write_info(api, handle, info)
+
+
 def is_plain_folder(info: BasicInfo) -> bool:
     """Whether it is a folder and no reparse point."""
     return (
