@@ -2,7 +2,7 @@
  *
  * A disk is a file, sandbox.vhdx or another, with the text "vhdx <bytes>\n". While it is attached, its volume is the
  * folder "Volume" beside it: made if it is not there, removed again if it is empty. An attachment ends with the handle
- * that made it, unless it is permanent. Under Windows a handle is one of the file, which the CloseHandle there closes
+ * that made it, unless it is permanent; "fake.state" beside the disk says that a layer call has attached it. Under Windows a handle is one of the file, which the CloseHandle there closes
  * without telling; an attachment lasts there until the disk is detached or opened again. Settings:
  *   FAKE_FS=name              the file system of every volume; NTFS otherwise
  *   FAKE_VOLUME_BYTES=number  how large every volume is; 20 GiB less 16 MiB otherwise
@@ -62,7 +62,7 @@ static int find(const void *h) { for (int i = 0; i < DISKS; i++) if (h && opened
 static int find_permanent(const char *path) { for (int i = 0; i < DISKS; i++) if (!strcmp(permanent[i], path)) return i + 1; return 0; }
 static void native(char *p) { for (; *p; p++) if (*p == '/' || *p == '\\') *p = SEP; }
 static void volume_of(const char *disk, char *out) {
-    snprintf(out, PMAX, "%s", disk); char *name = strrchr(out, SEP); name = name ? name + 1 : out;
+    snprintf(out, PMAX - 8, "%s", disk); char *name = strrchr(out, SEP); name = name ? name + 1 : out;
     snprintf(name, PMAX - (size_t)(name - out), "Volume");
 }
 static void folder(const char *path, int made) {
@@ -72,7 +72,9 @@ static void folder(const char *path, int made) {
     int unused = made ? mkdir(path, 0777) : rmdir(path); (void)unused;
 #endif
 }
+static void state_of(const char *disk, char *out) { volume_of(disk, out); strcpy(out + strlen(out) - 6, "fake.state"); }
 int fake_disk_attached(const char *path) {
+    char s[PMAX + 8]; state_of(path, s); FILE *f = fopen(s, "rb"); if (f) { fclose(f); return 1; }
     if (find_permanent(path)) return 1;
     for (int i = 0; i < DISKS; i++) if (opened[i].handle && opened[i].attached && !strcmp(opened[i].path, path)) return 1;
     return 0;
@@ -135,8 +137,9 @@ API uint32_t DetachVirtualDisk(void *h, uint32_t flags, uint32_t provider) {
     if (flags || provider) return W_INVAL;
     if (h == NO_FILE) return 0;
     int at = find(h); if (!at) return W_BADHANDLE;
-    const char *path = opened[at - 1].path;
+    const char *path = opened[at - 1].path; char s[PMAX + 8];
     if (!fake_disk_attached(path)) return W_NOT_ATTACHED;
+    state_of(path, s); remove(s);
     for (int i = 0; i < DISKS; i++) if (opened[i].handle && !strcmp(opened[i].path, path)) opened[i].attached = 0;
     if (find_permanent(path)) permanent[find_permanent(path) - 1][0] = 0;
     detached(path); return 0;
