@@ -475,6 +475,7 @@ def test_opaque_whiteouts_are_reported(layers: Layers) -> None:
         ([folder("UtilityVM"), whiteout("UtilityVM/Files/no")], "parent-missing"),
         ([folder("UtilityVM/Files")], "parent-missing"),
         ([folder("Files"), link("Files/x", "Files/no")], "link-target-missing"),
+        ([folder("Files"), link("Files/x", "Files/away/x")], "parent-not-directory"),
         ([folder("UtilityVM"), link("Files/x", "UtilityVM/Files/no")], "link-target-missing"),
     ],
 )
@@ -621,6 +622,17 @@ def test_folder_to_work_in_must_be_new(layers: Layers) -> None:
         layers.open("layer", "base")
     assert caught.value.code == 183
     assert layers.work() == ["work"]
+
+
+def test_folder_to_work_in_that_stays_does_not_hide_what_failed(layers: Layers) -> None:
+    layers.write(BASE, "base")
+    with pytest.raises(Malformed) as caught, layers.open("layer", "base") as writer:
+        folder("Files").write(writer)
+        layers.fake.fail("NtSetInformationFile", 0xC0000101, times=1)
+        folder("Files").write(writer)
+    assert "was not removed" in caught.value.__notes__[0]
+    assert layers.work() == ["work"]
+    assert layers.nothing_is_held()
 
 
 class Faulty(Libraries):
