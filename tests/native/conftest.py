@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from winlayers.backends.native._dlls import TABLE, Libraries
+from winlayers.layer.names import UPCASE
 
 SOURCES = Path(__file__).parent / "fake"
 BUILD = Path(__file__).parents[2] / "build" / "native"
@@ -71,6 +72,8 @@ class Fake:
         self._library.fake_set.argtypes = (ctypes.c_char_p, ctypes.c_char_p)
         self._library.fake_log.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
         self._library.fake_log.restype = ctypes.c_size_t
+        table = (ctypes.c_uint16 * 65536)(*(UPCASE.get(unit, unit) for unit in range(65536)))
+        self._library.fake_set_upcase(table)
         self._settings: set[str] = set()
         self.reset()
 

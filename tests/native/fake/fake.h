@@ -21,6 +21,8 @@ API size_t fake_log(char *buf, size_t n);
 API void fake_reset(void);
 /* A setting; NULL takes it back. */
 API void fake_set(const char *key, const char *val);
+/* Upper case of all 65536 units, by which names are compared; until then only ASCII has upper case. */
+API void fake_set_upcase(const wc *table);
 /* Texts and handles that were given out and not given back. */
 API int fake_live_strings(void);
 API int fake_live_handles(void);
@@ -38,6 +40,9 @@ int fake_disk_attached(const char *path);
 int fake_close_disk(void *h);                                       /* 0: it is none */
 const char *fake_disk_volume(void *h);                              /* NULL: it is none that is attached */
 void fake_reset_disks(void);
+
+/* The path of what is below a folder, whatever the case of names; names that are not there stay as they are. */
+char *fake_find(char *out, size_t n, const char *root, const char *rel);
 
 /* What Windows keeps of a file beside its data, in FAKE_BACKUP_DIR. A key stands for a file, whatever its names; 0 for none. */
 uint64_t fake_key(const char *path);

@@ -183,6 +183,31 @@ static char *join(char *out, const char *a, const char *b) {
     char t[PMAX]; snprintf(t, PMAX, "%s%s%s", a, *a && *b && a[strlen(a) - 1] != SEP ? (SEP == '/' ? "/" : "\\") : "", b);
     native(t); return strcpy(out, t);
 }
+#ifndef _WIN32
+static wc upcase[65536];
+API void fake_set_upcase(const wc *table) { memcpy(upcase, table, sizeof upcase); }
+static int same_name(const char *a, const char *b) {
+    wc x[PMAX], y[PMAX]; size_t n = fake_u16(a, x, PMAX);
+    if (n != fake_u16(b, y, PMAX)) return 0;
+    for (size_t i = 0; i < n; i++) if (x[i] != y[i] && (!upcase[x[i]] || upcase[x[i]] != upcase[y[i]])) return 0;
+    return 1;
+}
+char *fake_find(char *out, size_t n, const char *root, const char *rel) {
+    size_t at = (size_t)snprintf(out, n, "%s", root), k;
+    for (; *rel && at + 1 < n; rel += k + (rel[k] != 0)) {
+        char name[PMAX]; k = strcspn(rel, "/\\"); if (!k) continue;
+        snprintf(name, sizeof name, "%.*s", (int)k, rel); snprintf(out + at, n - at, "/%s", name);
+        if (!kind(out)) {
+            out[at] = 0; DIR *d = opendir(out); struct dirent *e;
+            while (d && (e = readdir(d))) if (same_name(e->d_name, name)) { snprintf(name, sizeof name, "%s", e->d_name); break; }
+            if (d) closedir(d);
+            snprintf(out + at, n - at, "/%s", name); }
+        at += strlen(out + at); }
+    return out;
+}
+#else
+char *fake_find(char *out, size_t n, const char *root, const char *rel) { (void)n; return join(out, root, rel); }
+#endif
 typedef int (*walk_fn)(const char *rel, int is_dir, void *ctx);
 static int list(const char *dir, char ***names) {                    /* names sorted by bytes */
     int n = 0, cap = 0; *names = NULL;
@@ -356,7 +381,7 @@ static int copy_kept(const char *s, const char *q) {
     return rc;
 }
 static int copy_fn(const char *rel, int d, void *c) {      /* copy a/rel to b/rel unless there, as what stands for it */
-    struct two *t = c; char s[PMAX], q[PMAX]; join(s, t->a, rel); join(q, t->b, rel);
+    struct two *t = c; char s[PMAX], q[PMAX]; join(s, t->a, rel); fake_find(q, PMAX, t->b, rel);
     if (kind(q)) return 0;
     if (d) { if (mkdir1(q)) return -1; }
     else { size_t n; uint8_t *b = slurp(s, &n); int rc = b ? spit(q, b, n) : -1; free(b); if (rc) return rc; }
@@ -453,7 +478,7 @@ static int take_record(const char *s, const char *q) {     /* what a record says
     free(b); return rc;
 }
 static int import_fn(const char *rel, int d, void *c) {
-    struct imp *x = c; char s[PMAX], q[PMAX]; join(s, x->src, rel); join(q, x->dst, rel);
+    struct imp *x = c; char s[PMAX], q[PMAX]; join(s, x->src, rel); fake_find(q, PMAX, x->dst, rel);
     size_t k = strlen(q);
     if (d) return kind(q) != 2 && mkdir1(q);
     if (k > 10 && !strcmp(q + k - 10, WCI)) { q[k - 10] = 0; if (!kind(q)) mkdir1(q); return take_record(s, q); }
@@ -494,7 +519,7 @@ static int export_folders(struct exp *x, const char *rel, int all) {     /* thos
         *c = was; }
 }
 static int unchanged(struct exp *x, const char *rel, int d, const char *s) {
-    char t[PMAX]; size_t n, m; if (!*x->top || kind(join(t, x->top, rel)) != (d ? 2 : 1)) return 0;
+    char t[PMAX]; size_t n, m; if (!*x->top || kind(fake_find(t, PMAX, x->top, rel)) != (d ? 2 : 1)) return 0;
     if (fake_key(s) == fake_key(t)) return 1;
     uint8_t *mark = fake_kept(fake_key(s), "placeholder", &n); free(mark);
     if (!mark && fake_setting("FAKE_BACKUP_DIR")) return 0;
@@ -508,7 +533,7 @@ static int export_fn(const char *rel, int d, void *c) {
     return export_folders(x, rel, d) || (!d && write_record(s, q));
 }
 static int tomb_fn(const char *rel, int d, void *c) { struct exp *x = c; char s[PMAX], up[PMAX]; (void)d;
-    if (kind(join(s, x->src, rel))) return 0;
+    if (kind(fake_find(s, PMAX, x->src, rel))) return 0;
     strcpy(up, s); char *z = strrchr(up, SEP); if (z) *z = 0;
     if (kind(up) != 2) return 0;
     strcpy(up, rel); for (z = up; *z; z++) if (*z == '/') *z = '\\';

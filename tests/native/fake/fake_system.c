@@ -137,12 +137,12 @@ API int32_t NtCreateFile(void **out, uint32_t access, const object_attributes *o
     char *stream = strchr(rel, ':'), *end = strrchr(rel, ':');
     if (stream && (stream == rel || strchr(stream, '\\') || end == stream || strcmp(end, ":$DATA"))) return S_INVAL;
     if (stream) { memmove(kept_stream, stream, strlen(stream) + 1); *stream = 0; }
-    snprintf(p, sizeof p, "%s/%s", paths[root - 1], rel);
-    for (char *c = p + strlen(paths[root - 1]) + 1; *c; c++) if (*c == '\\') {
-        *c = 0; if (lstat(p, &st)) return S_NO_PATH;
+    for (char *c = rel; *c; c++) if (*c == '\\') {
+        *c = 0; if (lstat(fake_find(p, sizeof p, paths[root - 1], rel), &st)) return S_NO_PATH;
         if (is_link(p, &st)) return oa->attributes & 0x1000 ? S_REPARSE : S_INVAL;
         if (!S_ISDIR(st.st_mode)) return S_NO_PATH;
         *c = '/'; }
+    fake_find(p, sizeof p, paths[root - 1], rel);
     if (strlen(p) >= PMAX) return (int32_t)0xC0000106u;
     int there = !lstat(p, &st);
     if (disposition == 2) {
@@ -178,7 +178,7 @@ API int32_t NtSetInformationFile(void *h, void *block, const uint8_t *data, uint
     int parent = is_open(root); if (!parent) return S_BAD_HANDLE;
     if (data[0] || size != 20 + bytes || bytes >= 2 * PMAX) return S_INVAL;
     memcpy(name, data + 20, bytes); name[bytes / 2] = 0;
-    snprintf(p, sizeof p, "%s/%s", paths[parent - 1], fake_u8(name, u8, PMAX));
+    struct stat st; if (!lstat(fake_find(p, sizeof p, paths[parent - 1], fake_u8(name, u8, PMAX)), &st)) return S_COLLISION;
     return link(paths[at - 1], p) ? status_of(errno) : 0;
 }
 API int32_t SetFileInformationByHandle(void *h, int32_t class_, const basic_info *data, uint32_t size) {
