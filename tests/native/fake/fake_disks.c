@@ -80,7 +80,8 @@ int fake_disk_attached(const char *path) {
     return 0;
 }
 static void detached(const char *path) { char v[PMAX]; volume_of(path, v); if (!fake_disk_attached(path)) folder(v, 0); }
-void fake_reset_disks(void) { memset(opened, 0, sizeof opened); memset(permanent, 0, sizeof permanent); }
+static uint32_t session, files, more;             /* of the Restart Manager, see below */
+void fake_reset_disks(void) { memset(opened, 0, sizeof opened); memset(permanent, 0, sizeof permanent); session = 0; }
 int fake_close_disk(void *h) {
     int at = find(h); char path[PMAX]; if (!at) return 0;
     memcpy(path, opened[at - 1].path, PMAX); opened[at - 1].handle = NULL; fake_count_handle(-1); detached(path); return 1;
@@ -175,7 +176,7 @@ API int32_t GetDiskFreeSpaceExW(const wc *volume, uint64_t *mine, uint64_t *all,
     if (!ends_in_separator(volume) || mine || unused || !all) return last(W_INVAL, 0);
     *all = number("FAKE_VOLUME_BYTES", (20ull << 30) - (16 << 20)); return last(0, 1);
 }
-/* The length of the disk beside the volume, or of the only disk that is attached where the handle does not tell. */
+/* That of the disk which is attached by its handle. */
 static uint64_t partition(void) {
     unsigned long long size = 0;
     for (int i = 0; i < DISKS; i++) if (opened[i].handle && opened[i].attached) {
@@ -198,7 +199,6 @@ API int32_t DeviceIoControl(void *h, uint32_t code, const void *in, uint32_t n, 
 /* ---- who holds files -------------------------------------------------------------------- */
 typedef struct { uint32_t process, start[2]; wc name[256], service[64]; uint32_t type, status, session; int32_t restartable; } process_info;
 _Static_assert(sizeof(process_info) == 668, "RM_PROCESS_INFO");
-static uint32_t session, files, more;
 API uint32_t RmStartSession(uint32_t *handle, uint32_t flags, wc *key) {
     ENTER("RmStartSession", "flags=%u", flags);
     if (!handle || flags || !key || session) return W_INVAL;
