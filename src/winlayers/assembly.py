@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from winlayers.backends.portable.backend import PortableBackend
-from winlayers.config import Config
+from winlayers.backends.choice import choose_backend, open_backend
+from winlayers.config import BACKENDS, Config
 from winlayers.driver.child import Child, start_child
 from winlayers.driver.driver import Driver
 from winlayers.driver.importing import ChildImporter, Importer, InlineImporter
@@ -14,8 +14,6 @@ from winlayers.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from winlayers.mounts.contract import Mounter
-
-BACKENDS = ("auto", "portable")
 
 
 def open_driver(config: Config, *, start_child: Callable[[], Child] = start_child) -> Driver:
@@ -28,16 +26,19 @@ def open_driver(config: Config, *, start_child: Callable[[], Child] = start_chil
         The driver. What crashed imports and removals left is gone.
     Raises:
         InvalidArgument: no such backend.
+        IllegalState: the store was made by another backend.
+        WrongPlatform, Unsupported: the backend cannot work here; says what it needs.
         UnknownOption: a storage option that does not parse.
     """
     if config.backend not in BACKENDS:
         raise InvalidArgument(
             f"there is no backend {config.backend!r}; choose one of {', '.join(BACKENDS)}"
         )
-    backend = PortableBackend(config.root, tmpdir=config.tmpdir, mounter=_open_mounter)
+    chosen = choose_backend(config.backend, config.root)
+    backend = open_backend(chosen, config.root, tmpdir=config.tmpdir, mounter=_open_mounter)
     importer: Importer = InlineImporter(backend)
     if config.reexec:
-        importer = ChildImporter(config.root, config.tmpdir, start_child)
+        importer = ChildImporter(chosen, config.root, config.tmpdir, start_child)
     driver = Driver(config.root, backend, importer, config.options)
     driver.cleanup()
     return driver

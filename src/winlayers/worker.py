@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from winlayers.backends.choice import open_backend
 from winlayers.backends.contract import ImportPolicy, ImportRequest, TarFacts
-from winlayers.backends.portable.backend import PortableBackend
 from winlayers.driver import wire
 from winlayers.errors import Corrupt, WinlayersError
 from winlayers.layer.chain import Chain
@@ -35,7 +35,8 @@ def main() -> int:
     source = wire.SplicingFrameReader(descriptor) if splices else wire.FrameReader(descriptor)
     try:
         request = source.read_message()
-        backend = PortableBackend(
+        backend = open_backend(
+            request["backend"],
             Path(request["home"]),
             tmpdir=None if request["tmpdir"] is None else Path(request["tmpdir"]),
         )

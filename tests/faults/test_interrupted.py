@@ -251,7 +251,7 @@ def test_failure_of_a_thread_of_the_import_is_told(
 def conversation(root: Path, facts: dict[str, object]) -> list[bytes]:
     """What is said to the process: request, frames, end and the word."""
     request = {
-        "home": str(root), "tmpdir": None, "layer_id": "new", "chain": ["parent", "base"],
+        "backend": "portable", "home": str(root), "tmpdir": None, "layer_id": "new", "chain": ["parent", "base"],
         "files": {LAYER_CHAIN: '["/parent","/base"]'}, "policy": {},
     }  # fmt: skip
     tar = scenes.TARS["new"]
@@ -374,6 +374,6 @@ def test_store_whose_path_is_no_utf8_takes_layers_from_a_child(tmp_path: Path) -
     job = ImportJob(
         "child", Chain(("base",)), io.BytesIO(scenes.TARS["parent"]), {LAYER_CHAIN: chain}
     )
-    ChildImporter(root)(job)
+    ChildImporter("portable", root)(job)
     assert (root / "windowsfilter/child" / LAYER_CHAIN).read_bytes() == chain
     assert scenes.digest_of(driver, "base") == scenes.DIFF_IDS["base"]

@@ -16,8 +16,8 @@ import click
 from click.core import ParameterSource
 
 from winlayers.cli.session import STAGING, Session
+from winlayers.config import BACKENDS
 
-BACKENDS = ("auto", "portable", "native")
 PROGRESS_MODES = ("auto", "plain", "none")
 
 pass_session = click.make_pass_decorator(Session)

@@ -156,8 +156,13 @@ class Session:
 
         Raises:
             InvalidArgument: the root is a file.
+            WrongPlatform, Unsupported: the native backend is wanted and cannot work here.
         """
         self._check_home()
+        if self.backend == "native":
+            from winlayers.backends.native.presence import check_layer_calls
+
+            check_layer_calls()
         return (self.home / LAYERS).is_dir()
 
     def open_store(self) -> Driver:

@@ -89,6 +89,7 @@ class ChildImporter:
     """Runs each import in a process of its own, which is spawned, never forked.
 
     Args:
+        backend: which backend the store has, told to the child.
         home: root of the store, told to the child.
         tmpdir: where the child stages, or None for its default.
         start: starts a child.
@@ -96,10 +97,12 @@ class ChildImporter:
 
     def __init__(
         self,
+        backend: str,
         home: Path,
         tmpdir: Path | None = None,
         start: Callable[[], Child] = start_child,
     ) -> None:
+        self._backend = backend
         self._home = home
         self._tmpdir = tmpdir
         self._start = start
@@ -135,6 +138,7 @@ class ChildImporter:
 
     def _request(self, job: ImportJob) -> dict[str, Any]:
         return {
+            "backend": self._backend,
             "home": str(self._home),
             "tmpdir": None if self._tmpdir is None else str(self._tmpdir),
             "layer_id": job.layer_id,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from winlayers._version import __version__
+from winlayers.backends.choice import choose_backend
 from winlayers.base.compression import Libraries, libraries
 from winlayers.base.units import human_size
 from winlayers.cli.options import command, json_option, pass_session
@@ -30,7 +31,7 @@ def run(session: Session) -> int:
         "version": __version__,
         "root": str(session.home),
         "tmpdir": str(session.config().tmpdir or session.home / "tmp"),
-        "backend": "portable" if session.backend == "auto" else session.backend,
+        "backend": choose_backend(session.backend, session.home),
         **sizes,
         "libraries": _versions(in_use),
         "warnings": list(_warnings(in_use)),

@@ -1,0 +1,32 @@
+"""The native backend over the stand-in for the libraries of Windows (tests/native)."""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+from pathlib import Path
+
+from tests.native.conftest import Fake, build_fake
+from winlayers.backends.native.backend import NativeBackend
+
+
+@functools.cache
+def stand_in() -> Fake:
+    """The stand-in, the same for all that a process of tests makes; layers of any content pass."""
+    fake = Fake(build_fake())
+    fake.set("FAKE_BARE", "1")
+    # What files have beside their data, by number of the file: one folder for all stores.
+    folder = tempfile.TemporaryDirectory(prefix="winlayers-fake-")
+    fake.set("FAKE_BACKUP_DIR", folder.name)
+    stand_in_folders.append(folder)
+    return fake
+
+
+stand_in_folders: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def native_backend(root: Path) -> NativeBackend:
+    """An empty store of the native backend in a folder of its own."""
+    os.makedirs(root, exist_ok=True)
+    return NativeBackend(root, api=stand_in().api)
