@@ -9,6 +9,7 @@ Source: the codes from "System Error Codes" of the Win32 documentation.
 from __future__ import annotations
 
 import errno
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -81,17 +82,17 @@ def patiently(
         OSError: of another kind.
     """
     started = patience.clock()
-    for pause in (*PAUSES, None):
+    pauses = iter(PAUSES)
+    while True:
         try:
             return attempt()
         except (OSError, WindowsCallFailed) as error:
             if code_of(error) not in BUSY:
                 raise
-            last = error
-        if pause is None or patience.clock() - started + pause > LIMIT_SECONDS:
-            break
+            pause = next(pauses, math.inf)
+            if patience.clock() - started + pause > LIMIT_SECONDS:
+                raise _held(api, folder, error) from error
         patience.sleep(pause)
-    raise _held(api, folder, last) from last
 
 
 def code_of(error: OSError | WindowsCallFailed) -> int | None:
