@@ -442,6 +442,32 @@ def test_files_of_the_utility_vm_are_shared(layers: Layers) -> None:
         assert (layers.root / "child" / path).samefile(layers.root / "base" / path)
 
 
+def test_utility_vm_may_be_of_a_parent_further_below_or_its_own(layers: Layers) -> None:
+    layers.write(BASE, "base")
+    layers.write([folder("Files")], "middle", "base")
+    items = [folder("UtilityVM"), whiteout("UtilityVM/Files/no"), whiteout("UtilityVM/Files/other")]
+    layers.write(items, "top", "middle", "base")
+    assert sorted(os.listdir(layers.root / "top/UtilityVM/Files")) == ["EFI", "shared"]
+    layers.write([folder("Files")], "plain")
+    layers.write([folder("UtilityVM")], "none", "plain")
+    assert layers.fake.calls().count("ProcessUtilityImage") == 2
+    layers.write([folder("UtilityVM"), folder("UtilityVM/Files")], "own", "plain")
+    assert layers.fake.calls().count("ProcessUtilityImage") == 3
+
+
+def test_links_lead_to_the_utility_vm_of_a_parent(layers: Layers) -> None:
+    layers.write(BASE, "base")
+    layers.write([folder("Files"), link("Files/x", "UtilityVM/Files/shared")], "child", "base")
+    shared = layers.root / "base/UtilityVM/Files/shared"
+    assert (layers.root / "child/Files/x").samefile(shared)
+
+
+def test_links_have_links(layers: Layers) -> None:
+    layers.write([folder("Files"), file("Files/s", reparse=JUNCTION)], "base")
+    layers.write([folder("Files"), link("Files/l", "Files/s")], "child", "base")
+    assert layers.contents("child", "Files/l").reparse == JUNCTION
+
+
 def test_utility_vm_with_links_is_cloned(layers: Layers) -> None:
     layers.write([*BASE, folder("UtilityVM/Files/j", reparse=JUNCTION)], "base")
     layers.write([folder("UtilityVM")], "child", "base")
@@ -472,7 +498,6 @@ def test_opaque_whiteouts_are_reported(layers: Layers) -> None:
     ("items", "finding"),
     [
         ([whiteout("Hives/x")], "whiteout-outside"),
-        ([folder("UtilityVM"), whiteout("UtilityVM/Files/no")], "parent-missing"),
         ([folder("UtilityVM/Files")], "parent-missing"),
         ([folder("Files"), link("Files/x", "Files/no")], "link-target-missing"),
         ([folder("Files"), link("Files/x", "Files/away/x")], "parent-not-directory"),

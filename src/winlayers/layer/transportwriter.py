@@ -88,6 +88,7 @@ class TransportWriter:
         backup_root: Path | None = None,
         host: TransportHost | None = None,
         tombstone_file: bool = False,
+        strict: bool = True,
         report: Callable[[Finding], None] = lambda finding: None,
     ) -> None:
         """Begin in an empty folder.
@@ -102,6 +103,8 @@ class TransportWriter:
             host: what the system can do; None for a ``PortableHost``.
             tombstone_file: write ``tombstones.txt`` too, so that the folder can be read again. Windows
                 takes removals apart from it.
+            strict: refuse what the original refuses of a utility VM: one where the nearest parent has none, links
+                to a parent's, and removals of what is not there.
             report: called with what is not carried over.
         """
         self.tombstones: list[str] = []
@@ -115,6 +118,7 @@ class TransportWriter:
         self._parents = [(parent, self._open(parent)) for parent in parents]
         self._host: TransportHost = PortableHost(report=report) if host is None else host
         self._tombstone_file = tombstone_file
+        self._strict = strict
         self._report = report
         self._added: set[str] = set()  # folded
         self._put_off: list[tuple[str, BasicInfo]] = []  # folders that are reparse points
@@ -172,7 +176,8 @@ class TransportWriter:
         elif path.startswith(_BELOW_FILES):
             self.tombstones.append(path)
         elif path.startswith(_BELOW_UTILITY_FILES):
-            self._host.remove(self._utility, path)
+            if self._strict or self._host.has(self._utility, path):
+                self._host.remove(self._utility, path)
         else:
             raise _malformed("invalid tombstone", path, "whiteout-outside")
 
@@ -256,7 +261,7 @@ class TransportWriter:
         """Where the target of a hard link is: None for this layer, else the folder of a parent."""
         if fold(target) in self._added:
             return None
-        if target.startswith(_BELOW_UTILITY_FILES):
+        if _is_utility(target) and (self._strict or self.has_utility_vm):
             if self._host.has(self._utility, target):
                 return None
         else:
@@ -294,14 +299,17 @@ class TransportWriter:
             self._host.write_plain(self._utility, path, entry, parts)
 
     def _begin_utility(self, entry: Entry) -> None:
-        """The folder, with all files of the nearest parent's."""
+        """The folder, with all files of the nearest parent's that has one."""
         if entry.kind is not EntryKind.DIRECTORY:
             raise _malformed("invalid UtilityVM layer", entry.path, "root-unknown")
-        source = self._parents[0][1]
-        if not self._host.has_directory(source, _UTILITY_FILES):
+        candidates = self._parents[:1] if self._strict else self._parents
+        sources = (one for _, one in candidates if self._host.has_directory(one, _UTILITY_FILES))
+        source = next(sources, None)
+        if source is None and self._strict:
             raise _malformed("the parent has no utility VM", entry.path, "parent-missing")
         self._host.make_directory(self._utility, UTILITY_VM)
-        self._host.clone_utility_vm(source, self._utility)
+        if source is not None:
+            self._host.clone_utility_vm(source, self._utility)
         self.has_utility_vm = True
 
     def _make_utility_directory(self, entry: Entry) -> None:

@@ -13,17 +13,19 @@ from typing import BinaryIO, Self
 
 from winlayers.backends.native import _folder, _hcs
 from winlayers.backends.native._dlls import Libraries
-from winlayers.backends.native._finishing import process_utility_vm, set_folder_times
+from winlayers.backends.native._finishing import (
+    UTILITY_FILES,
+    process_utility_vm,
+    set_folder_times,
+)
 from winlayers.backends.native._placing import explained, find_below, place_entry
 from winlayers.errors import Malformed
 from winlayers.formats.filetime import BasicInfo
 from winlayers.layer.entry import Entry, EntryKind, LayerSummary, Part
 from winlayers.layer.findings import Finding
-from winlayers.layer.names import FILES, MUTATED_FILES, UTILITY_VM
+from winlayers.layer.names import MUTATED_FILES
 from winlayers.layer.transporthost import info_of
 from winlayers.layer.transportwriter import check_link, check_place, without_steering
-
-_UTILITY_FILES = f"{UTILITY_VM}/{FILES}"
 
 
 class BaseWriter:
@@ -45,6 +47,7 @@ class BaseWriter:
         self._report = report
         self._directories: list[tuple[str, BasicInfo]] = []
         self._has_utility_vm = False
+        self._broken_link: Malformed | None = None
         self._size = 0
         self._entry_count = 0
 
@@ -62,21 +65,26 @@ class BaseWriter:
         place_entry(self._api, self._handle, entry, parts, backup=backup)
         if entry.kind is EntryKind.DIRECTORY:
             self._directories.append((entry.path, info_of(entry)))
-        self._has_utility_vm |= entry.path == _UTILITY_FILES
+        self._has_utility_vm |= entry.path == UTILITY_FILES
         self._size += entry.size
         self._entry_count += 1
 
     def link(self, entry: Entry) -> None:
         """Add a hard link, at once.
 
+        One to nothing is told by the commit only, see ``_childwriter``.
+
         Raises:
-            Malformed: from or to a place where there are no hard links, or to nothing.
+            Malformed: from or to a place where there are no hard links.
         """
         check_place(entry.path)
         check_link(entry.path, entry.target)
         if find_below(self._api, self._handle, entry.target) is None:
             reason = f"failed to find link target {entry.target!r}"
-            raise Malformed("layer folder", reason, entry=entry.path, finding="link-target-missing")
+            self._broken_link = self._broken_link or Malformed(
+                "layer folder", reason, entry=entry.path, finding="link-target-missing"
+            )
+            return
         with explained(entry.path):
             _folder.link_below(self._api, self._handle, entry.path, self._handle, entry.target)
         self._entry_count += 1
@@ -95,7 +103,11 @@ class BaseWriter:
 
         Returns:
             What was counted.
+        Raises:
+            Malformed: a hard link leads to nothing.
         """
+        if self._broken_link is not None:
+            raise self._broken_link
         self._directories.reverse()
         set_folder_times(self._api, self._handle, self._directories)
         _hcs.process_base_image(self._api, str(self._folder))

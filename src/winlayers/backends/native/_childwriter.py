@@ -7,7 +7,8 @@
     5  folders get their times again
     6  ProcessUtilityImage, where the layer has a utility VM
 
-The thread holds the privileges to back up, restore and set descriptors all the while.
+A hard link to nothing is told by the commit only: a later entry may show that it is the order that is wrong, which
+whoever keeps all names then says. The thread holds the privileges to back up, restore and set descriptors all the while.
 Source: microsoft/hcsshim internal/wclayer/legacy.go (legacyLayerWriterWrapper).
 """
 
@@ -19,9 +20,14 @@ from typing import BinaryIO, Self
 
 from winlayers.backends.native import _folder, _generations
 from winlayers.backends.native._dlls import Libraries
-from winlayers.backends.native._finishing import process_utility_vm, set_folder_times
-from winlayers.backends.native._placing import explained
+from winlayers.backends.native._finishing import (
+    UTILITY_FILES,
+    process_utility_vm,
+    set_folder_times,
+)
+from winlayers.backends.native._placing import explained, find_below
 from winlayers.backends.native._transporthost import NativeHost
+from winlayers.errors import Malformed
 from winlayers.layer.entry import Entry, LayerSummary, Part
 from winlayers.layer.findings import Finding
 from winlayers.layer.transportwriter import TransportWriter
@@ -53,7 +59,10 @@ class ChildWriter:
         self._folder = folder
         self._parents = parents
         self._work = work
-        self._writer = TransportWriter(work, parents, utility_root=folder, host=host, report=report)
+        self._writer = TransportWriter(
+            work, parents, utility_root=folder, host=host, strict=False, report=report
+        )
+        self._broken_link: Malformed | None = None
 
     def add(self, entry: Entry, parts: Iterable[tuple[Part, BinaryIO]]) -> None:
         """Add a file or directory; see ``TransportWriter``."""
@@ -61,7 +70,12 @@ class ChildWriter:
 
     def link(self, entry: Entry) -> None:
         """Add a hard link; it is made when Windows has the layer."""
-        self._writer.link(entry)
+        try:
+            self._writer.link(entry)
+        except Malformed as error:
+            if error.finding != "link-target-missing":
+                raise
+            self._broken_link = self._broken_link or error
 
     def remove(self, path: str) -> None:
         """Add a removal; it is done when Windows has the layer."""
@@ -72,7 +86,11 @@ class ChildWriter:
 
         Returns:
             What was counted.
+        Raises:
+            Malformed: a hard link leads to nothing.
         """
+        if self._broken_link is not None:
+            raise self._broken_link
         written = self._writer
         summary = written.commit()
         parents = [str(parent) for parent in self._parents]
@@ -86,7 +104,7 @@ class ChildWriter:
             with explained(link.path):
                 _folder.link_below(self._api, layer, link.path, source, link.target)
         set_folder_times(self._api, layer, written.directories)
-        if written.has_utility_vm:
+        if written.has_utility_vm and find_below(self._api, layer, UTILITY_FILES) is not None:
             process_utility_vm(self._api, layer, self._folder)
         return summary
 

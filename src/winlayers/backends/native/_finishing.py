@@ -15,7 +15,10 @@ from winlayers.backends.native._dlls import Libraries
 from winlayers.backends.native._placing import explained
 from winlayers.errors import Malformed
 from winlayers.formats.filetime import BasicInfo
-from winlayers.layer.names import UTILITY_VM
+from winlayers.layer.names import FILES, UTILITY_VM
+
+UTILITY_FILES = f"{UTILITY_VM}/{FILES}"
+"""What of a utility VM there is more than the name of its folder."""
 
 
 def set_folder_times(

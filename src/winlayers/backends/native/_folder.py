@@ -225,7 +225,7 @@ def list_folder(api: Libraries, handle: int) -> list[str]:
 
 
 def link_below(api: Libraries, folder: int, path: str, source_folder: int, source: str) -> None:
-    """Give a file one more name.
+    """Give a file, or a link itself, one more name.
 
     Args:
         api: the libraries.
@@ -239,7 +239,9 @@ def link_below(api: Libraries, folder: int, path: str, source_folder: int, sourc
     """
     parent_path, name = ntpath.split(clean_path(path))
     with ExitStack() as stack:
-        file = stack.enter_context(open_below(api, source_folder, source, _WRITE_ATTRIBUTES))
+        file = stack.enter_context(
+            open_below(api, source_folder, source, _WRITE_ATTRIBUTES, options=OPEN_LINK)
+        )
         parent = folder
         if parent_path:
             parent = stack.enter_context(
