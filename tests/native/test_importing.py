@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.native.conftest import Fake
-from winlayers.backends.native import _generations
+from winlayers.backends.native import _generations, _hcs
 from winlayers.backends.native._backup import reading_backup
 from winlayers.backends.native._dlls import TABLE, Libraries
 from winlayers.backends.native._files import LayerFiles
@@ -523,11 +523,7 @@ def test_what_was_imported_is_exported_again(two: Layers) -> None:
     _generations.export_layer(
         two.fake.api, str(two.root / "child"), str(out), parents, writable=False
     )
-    with (
-        open_file(two.fake.api, out, Access.GENERIC_READ),
-        NativeHost(two.fake.api) as host,
-        closing(TransportReader(out, host=host)) as reader,
-    ):
+    with NativeHost(two.fake.api) as host, closing(TransportReader(out, host=host)) as reader:
         found = {}
         for entry in reader:
             found[entry.path] = entry
@@ -548,6 +544,34 @@ def test_what_was_imported_is_exported_again(two: Layers) -> None:
                 assert found[entry.path].security == entry.security
                 assert found[entry.path].reparse == entry.reparse
                 assert found[entry.path].write_filetime == entry.write_filetime
+
+
+def test_scratch_is_exported_as_what_was_changed_in_it(two: Layers) -> None:
+    scratch, out = two.root / "scratch", two.root / "out"
+    parents = [str(two.root / "child"), str(two.root / "base")]
+    _hcs.create_scratch(two.fake.api, str(scratch), parents)
+    _hcs.activate(two.fake.api, str(scratch))
+    _hcs.prepare(two.fake.api, str(scratch), parents)
+    volume = scratch / "Volume"
+    (volume / "Windows" / "a").write_bytes(b"of the scratch")
+    (volume / "Windows" / "new").write_bytes(b"new")
+    (volume / "kept").unlink()
+    _hcs.unprepare(two.fake.api, str(scratch))
+    out.mkdir()
+    _generations.export_layer(two.fake.api, str(scratch), str(out), parents, writable=True)
+    with NativeHost(two.fake.api) as host, closing(TransportReader(out, host=host)) as reader:
+        found = {}
+        for entry in reader:
+            parts = {part.name: reader.open_part(part).read() for part in reader.parts()}
+            found[entry.path] = entry.kind, parts
+    file, directory = EntryKind.FILE, EntryKind.DIRECTORY
+    assert found == {
+        "Files": (directory, {}),
+        "Files/kept": (EntryKind.WHITEOUT, {}),
+        "Files/Windows": (directory, {}),
+        "Files/Windows/a": (file, {"": b"of the scratch", "ads": b"another"}),
+        "Files/Windows/new": (file, {"": b"new"}),
+    }
 
 
 # What a writer holds

@@ -71,16 +71,25 @@ static int live_strings, live_handles;                             /* given out 
 static char logbuf[1 << 18]; static size_t loglen;
 static struct { char name[48]; hr_t hr; int left; } faults[32];
 
+#ifndef _WIN32
+static pthread_mutex_t logging = PTHREAD_MUTEX_INITIALIZER;
+#endif
 void fake_logf(const char *fmt, ...) {
     char line[4096]; va_list ap; va_start(ap, fmt);
     int n = vsnprintf(line, sizeof line - 1, fmt, ap); va_end(ap);
     if (n < 0) return;
     if (n > (int)sizeof line - 2) n = sizeof line - 2;
     line[n++] = '\n';
+#ifndef _WIN32
+    pthread_mutex_lock(&logging);
+#endif
     if (loglen + n < sizeof logbuf) { memcpy(logbuf + loglen, line, n); loglen += n; }
     const char *p = fake_setting("FAKE_HCS_LOG");
     FILE *f = p ? fopen(p, "ab") : NULL;
     if (f) { fwrite(line, 1, n, f); fclose(f); }
+#ifndef _WIN32
+    pthread_mutex_unlock(&logging);
+#endif
 }
 API void fake_fail(const char *name, hr_t hr, int times) {
     for (int i = 0; i < 32; i++)
@@ -97,7 +106,7 @@ static int live_contexts;
 API void fake_reset(void) { loglen = 0; memset(faults, 0, sizeof faults); live_strings = live_handles = live_contexts = 0; fake_reset_disks(); }
 API int fake_live_strings(void) { return live_strings; }
 API int fake_live_handles(void) { return live_handles; }
-void fake_count_handle(int change) { live_handles += change; }
+void fake_count_handle(int change) { __atomic_add_fetch(&live_handles, change, __ATOMIC_SEQ_CST); }
 int fake_faulty(const char *name, hr_t *hr) {
     for (int i = 0; i < 32; i++)
         if (faults[i].left > 0 && !strcmp(faults[i].name, name)) { faults[i].left--; *hr = faults[i].hr; return 1; }
@@ -206,6 +215,7 @@ char *fake_find(char *out, size_t n, const char *root, const char *rel) {
     return out;
 }
 #else
+API void fake_set_upcase(const wc *table) { (void)table; }          /* Wine has its own */
 char *fake_find(char *out, size_t n, const char *root, const char *rel) { (void)n; return join(out, root, rel); }
 #endif
 typedef int (*walk_fn)(const char *rel, int is_dir, void *ctx);

@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,9 +35,13 @@ enum { S_NO_CLASS = (int)0xC0000002u, S_BAD_HANDLE = (int)0xC0000008u, S_INVAL =
        S_NO_FOLDER = (int)0xC0000103u, S_CANNOT_DELETE = (int)0xC0000121u, S_REPARSE = (int)0xC000050Bu };
 
 static int last(int code, int value) { errno = code; return value; }
+static pthread_mutex_t giving = PTHREAD_MUTEX_INITIALIZER;
 static void *give(uint64_t h) {
-    for (int i = 0; i < OPENED; i++) if (!opened[i]) { opened[i] = h; fake_count_handle(1); return (void *)(uintptr_t)h; }
-    return INVALID;
+    void *given = INVALID;
+    pthread_mutex_lock(&giving);
+    for (int i = 0; i < OPENED; i++) if (!opened[i]) { opened[i] = h; paths[i][0] = 0; fake_count_handle(1); given = (void *)(uintptr_t)h; break; }
+    pthread_mutex_unlock(&giving);
+    return given;
 }
 static int is_open(const void *h) {
     for (int i = 0; i < OPENED; i++) if (opened[i] && opened[i] == (uintptr_t)h) return i + 1;
@@ -64,9 +69,11 @@ API void *CreateFileW(const wc *path, uint32_t access, uint32_t share, void *sa,
 API int32_t CloseHandle(void *h) {
     ENTER("CloseHandle", "%#llx", (unsigned long long)(uintptr_t)h);
     if (fake_close_disk(h)) return last(0, 1);
-    int at = is_open(h); if (!at) return last(E_BADHANDLE, 0);
-    opened[at - 1] = 0; fake_count_handle(-1); paths[at - 1][0] = 0;
-    if (listed[at - 1]) { closedir(listed[at - 1]); listed[at - 1] = NULL; }
+    pthread_mutex_lock(&giving);
+    int at = is_open(h);
+    if (at) { if (listed[at - 1]) { closedir(listed[at - 1]); listed[at - 1] = NULL; } opened[at - 1] = 0; fake_count_handle(-1); }
+    pthread_mutex_unlock(&giving);
+    if (!at) return last(E_BADHANDLE, 0);
     if ((uintptr_t)h != TOKEN) close((int)(intptr_t)h);
     return last(0, 1);
 }
