@@ -28,6 +28,7 @@ from tests.support.builders import (
     raw_tar,
 )
 from tests.support.model import key_of, model_of
+from tests.support.nativestore import native_backend
 from tests.support.strategies import layer_stacks
 from winlayers.backends.contract import Backend, ImportPolicy, TarFacts
 from winlayers.backends.memory import HeldEntry, MemoryBackend, MemoryReader
@@ -36,6 +37,7 @@ from winlayers.errors import (
     Cancelled,
     DigestMismatch,
     IllegalState,
+    InUse,
     LayerExists,
     LayerNotFound,
     Malformed,
@@ -59,15 +61,18 @@ class Factory:
     Attributes:
         make: takes an empty folder of its own.
         keeps_tars: whether a tar that was imported is exported byte for byte.
+        parts_from_views: whether a layer is removed while views of it go on; otherwise the removal is refused.
     """
 
     make: Callable[[Path], Backend]
     keeps_tars: bool
+    parts_from_views: bool = True
 
 
 FACTORIES = {
     "memory": Factory(lambda root: MemoryBackend(), keeps_tars=False),
     "portable": Factory(PortableBackend, keeps_tars=True),
+    "native": Factory(native_backend, keeps_tars=True, parts_from_views=False),
 }
 
 
@@ -494,17 +499,26 @@ def test_renamed_layer_has_another_id_and_is_the_same(backend: Backend) -> None:
         assert_nothing(backend, layer_id)
 
 
-def test_view_goes_on_when_its_layers_are_destroyed(backend: Backend) -> None:
+def test_view_goes_on_when_its_layers_are_destroyed(factory: Factory, backend: Backend) -> None:
     family(backend)
     view = backend.view("child", Chain(("base",)))
     file = view.open(node_at(view, "Files/d/new"))
     for layer_id in ("child", "base"):
-        backend.destroy(layer_id)
+        if factory.parts_from_views:
+            backend.destroy(layer_id)
+            continue
+        for remove in (backend.destroy, lambda layer_id: backend.rename(layer_id, "other")):
+            with pytest.raises(InUse):
+                remove(layer_id)
+            assert backend.exists(layer_id)
     assert file.read() == b"n"
     assert content_at(view, "Files/link to link") == b"a of the base"
     assert content_at(view, "Files/far") == b"y"
     assert "Files/\ud800" in paths_of(view)
+    file.close()
     view.close()
+    if not factory.parts_from_views:
+        backend.destroy("base")
     assert_nothing(backend, "base")
 
 

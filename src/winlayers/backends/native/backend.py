@@ -56,7 +56,6 @@ from winlayers.layer.view import View
 
 LAYERS = "windowsfilter"
 LEDGERS = "winlayers"
-SCRATCH_DISK = "sandbox.vhdx"
 _NANOSECONDS = 1_000_000_000
 
 
@@ -336,7 +335,7 @@ class NativeBackend:
         folder = self._folder(layer_id)
         if self._journal.names(layer_id):
             return "created"
-        if (folder / SCRATCH_DISK).exists():
+        if (folder / _scratches.DISK).exists():
             return "scratch"
         if (folder / FILES).is_dir() or (self._ledgers / layer_id).is_dir():
             return "sealed"
@@ -392,12 +391,14 @@ class NativeBackend:
             lock.remove()
 
     def _table(self, layer_id: str, chain: Chain) -> LayerTable:
-        with ExitStack() as stack:
-            ledger = self._ledger(layer_id, chain)
-            files = self._reading_files(layer_id, stack)
-            table = FolderTable(layer_id, ledger.index, files, stack.close)
-            stack.pop_all()
-            return table
+        ledger = self._ledger(layer_id, chain)
+        held = ExitStack()
+        try:
+            files = self._reading_files(layer_id, held)
+            return FolderTable(layer_id, ledger.index, files, held.close)
+        except BaseException:
+            held.close()
+            raise
 
     def _ledger(self, layer_id: str, chain: Chain) -> Ledger:
         """The ledger of a sealed layer; made where there is none.
