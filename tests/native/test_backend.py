@@ -1,0 +1,266 @@
+"""The native backend: what is its own, beside what tests/conformance shows of every backend."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from tests.native.conftest import Fake
+from tests.support.builders import (
+    a_directory,
+    a_file,
+    a_layer,
+    a_link,
+    a_whiteout,
+    an_import,
+    content_at,
+    layer_tar,
+    paths_of,
+)
+from tests.support.dockerroot import record_layer
+from winlayers.backends.choice import choose_backend
+from winlayers.backends.native.backend import NativeBackend
+from winlayers.backends.native.presence import has_layer_calls
+from winlayers.driver.driver import Driver
+from winlayers.driver.importing import InlineImporter
+from winlayers.errors import (
+    DigestMismatch,
+    IllegalState,
+    InvalidArgument,
+    LayerExists,
+    StoreCorrupt,
+    Unsupported,
+    WindowsCallFailed,
+    WrongPlatform,
+)
+from winlayers.layer.chain import Chain
+
+BASE = a_layer(
+    a_file("Files/a.txt", b"a of the base", {"s": b"stream"}),
+    a_file("Files/d/x", b"x"),
+    a_link("Files/l", "Files/a.txt"),
+)
+CHILD = a_layer(
+    a_file("Files/A.TXT", b"a of the child", {"t": b"t"}),
+    a_whiteout("Files/d/x"),
+    a_file("Files/d/new", b"n"),
+    a_file("Hives/System_Delta", b"regf"),
+)
+
+
+@pytest.fixture
+def backend(tmp_path: Path, fake: Fake) -> NativeBackend:
+    fake.set("FAKE_BARE", "1")
+    (tmp_path / "streams").mkdir()
+    fake.set("FAKE_BACKUP_DIR", str(tmp_path / "streams"))
+    return NativeBackend(tmp_path / "docker", api=fake.api)
+
+
+@pytest.fixture
+def driver(backend: NativeBackend, tmp_path: Path) -> Driver:
+    driver = Driver(tmp_path / "docker", backend, InlineImporter(backend))
+    driver.apply_diff("base", "", io.BytesIO(layer_tar(BASE)))
+    driver.apply_diff("child", "base", io.BytesIO(layer_tar(CHILD)))
+    return driver
+
+
+def as_docker_left_it(driver: Driver, root: Path, *, is_recorded: bool) -> None:
+    """Take away all that is ours; what Docker recorded of the tars is there or not."""
+    for path in sorted((root / "winlayers").rglob("*"), reverse=True):
+        if path.is_file():
+            path.unlink()
+    for folder in (root / "winlayers" / "layers").iterdir():
+        folder.rmdir()
+    if is_recorded:
+        parent = record_layer(root, "base", layer_tar(BASE))
+        record_layer(root, "child", layer_tar(CHILD), parent)
+
+
+# Data roots of Docker
+
+
+def test_root_of_docker_gives_the_digests_that_docker_recorded(
+    driver: Driver, tmp_path: Path
+) -> None:
+    root = tmp_path / "docker"
+    as_docker_left_it(driver, root, is_recorded=True)
+    assert driver.layers() == ["base", "child"]
+    assert list(driver.chain("child")) == ["base"]
+    recorded = driver.usage("child").summary.diff_id
+    with driver.diff("child") as tar:
+        data = tar.read()
+    assert data == layer_tar(CHILD)
+    summary = driver.usage("child").summary
+    assert summary.diff_id == recorded
+    assert (summary.entry_count, summary.tar_size) == (len(CHILD), len(data))
+    with driver.view("child") as view:
+        assert content_at(view, "Files/A.TXT", "t") == b"t"
+        assert content_at(view, "Files/l") == b"a of the base"
+
+
+def test_root_of_docker_without_a_record_is_exported_by_windows(
+    driver: Driver, tmp_path: Path, fake: Fake
+) -> None:
+    as_docker_left_it(driver, tmp_path / "docker", is_recorded=False)
+    fake.reset()
+    with driver.view("child") as view:
+        assert content_at(view, "Files/A.TXT") == b"a of the child"
+        assert content_at(view, "Files/A.TXT", "t") == b"t"
+        assert "Files/d/x" not in paths_of(view)
+        assert content_at(view, "Files/l") == b"a of the base"
+    assert fake.calls().count("ExportLayer") == 1  # of the child; the base is read where it lies
+    with driver.diff("child") as tar, driver.diff("child") as again:
+        assert tar.read() == again.read()
+    assert fake.calls().count("ExportLayer") == 1
+
+
+def test_file_that_changed_since_is_told(driver: Driver, tmp_path: Path) -> None:
+    path = tmp_path / "docker/windowsfilter/base/Files/a.txt"
+    content = path.read_bytes()
+    path.write_bytes(content[::-1])
+    with driver.diff("base") as tar, pytest.raises(DigestMismatch, match=r"Files/a\.txt"):
+        tar.read()
+    path.write_bytes(content + b"more")
+    with driver.view("base") as view, pytest.raises(StoreCorrupt, match="has 17 bytes, and had 13"):
+        content_at(view, "Files/a.txt")
+
+
+def test_folder_of_a_layer_is_as_docker_has_it(driver: Driver, tmp_path: Path) -> None:
+    home = tmp_path / "docker/windowsfilter"
+    assert sorted(path.name for path in (home / "base").iterdir()) == [
+        "Files",
+        "Hives",
+        "blank-base.vhdx",
+        "blank.vhdx",
+        "layerchain.json",
+        "layout",
+    ]
+    assert sorted(path.name for path in (home / "child").iterdir()) == [
+        "Files",
+        "Hives",
+        "layerchain.json",
+    ]
+
+
+# Making layers
+
+
+def test_failed_call_leaves_nothing(backend: NativeBackend, fake: Fake, tmp_path: Path) -> None:
+    backend.import_tar(an_import("base", layer_tar(BASE)))
+    for call in ("CreateLayer", "ImportLayer", "BackupWrite", "NtCreateFile", "NameToGuid"):
+        fake.fail(call, 0x80070005 if call != "NtCreateFile" else 0xC0000022)
+        with pytest.raises(WindowsCallFailed):
+            backend.import_tar(an_import("child", layer_tar(CHILD), "base"))
+        assert not backend.exists("child")
+        assert not (tmp_path / "docker/windowsfilter/child").exists()
+        fake.reset()
+    backend.import_tar(an_import("child", layer_tar(CHILD), "base"))
+
+
+def test_half_a_layer_that_cannot_be_removed_is_not_there_and_goes_later(
+    backend: NativeBackend, fake: Fake, tmp_path: Path
+) -> None:
+    backend.create("child", Chain(), {"layerID": b"x"})
+    fake.fail("ProcessBaseImage", 0x8007000D)
+    fake.fail("DestroyLayer", 0x80070005)
+    with pytest.raises(WindowsCallFailed, match="ProcessBaseImage") as caught:
+        backend.import_tar(an_import("child", layer_tar(BASE)))
+    assert any("could not be removed yet" in note for note in caught.value.__notes__)
+    assert backend.usage("child").kind == "created"  # as it had been
+    again = NativeBackend(tmp_path / "docker", api=fake.api)
+    assert again.recover() == ["child"]
+    folder = tmp_path / "docker/windowsfilter/child"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"layerID": b"x"}
+    again.import_tar(an_import("child", layer_tar(BASE)))
+
+
+def test_two_processes_do_not_make_one_layer(backend: NativeBackend) -> None:
+    with (
+        backend._journal.claiming("new"),
+        pytest.raises(LayerExists, match="made by another process"),
+    ):
+        backend.create("new", Chain(), {})
+
+
+def test_ledger_without_a_layer_is_removed(backend: NativeBackend, tmp_path: Path) -> None:
+    backend.import_tar(an_import("base", layer_tar(BASE)))
+    (tmp_path / "docker/windowsfilter/base").rename(tmp_path / "elsewhere")
+    assert backend.recover() == ["record of base"]
+    assert list((tmp_path / "docker/winlayers/layers").iterdir()) == []
+
+
+# Scratches
+
+
+def test_scratch_needs_a_parent(backend: NativeBackend) -> None:
+    with pytest.raises(InvalidArgument, match="no parent"):
+        backend.create_scratch("c", Chain(), 0, {})
+    assert not backend.exists("c")
+
+
+def test_mounted_scratch_is_exported_and_mounted_again(driver: Driver, fake: Fake) -> None:
+    driver.create_read_write("c", "child")
+    path = driver.get("c")
+    (path / "new.txt").write_bytes(b"new")
+    fake.reset()
+    assert "Files/new.txt" in [change.path for change in driver.changes("c")]
+    calls = [call for call in fake.calls() if call.endswith("Layer")]
+    assert calls == ["UnprepareLayer", "ExportLayer", "PrepareLayer"]
+    assert (path / "new.txt").read_bytes() == b"new"
+    driver.put("c")
+    driver.remove("c")
+
+
+def test_windows_chooses_where_scratches_are_mounted(driver: Driver, tmp_path: Path) -> None:
+    driver.create_read_write("c", "child")
+    with pytest.raises(Unsupported, match="a volume that it names itself"):
+        driver.mount("c", tmp_path)
+    with pytest.raises(Unsupported, match="scratches only"):
+        driver.mount("child")
+
+
+def test_directory_with_streams_and_a_utility_vm(backend: NativeBackend) -> None:
+    layer = a_layer(
+        a_directory("Files/d", {"on a folder": b"!"}),
+        a_file("UtilityVM/Files/EFI/Microsoft/Boot/BCD", b"boot configuration"),
+        a_file("UtilityVM/Files/x", b"x"),
+    )
+    backend.import_tar(an_import("base", layer_tar(layer)))
+    with backend.export_tar("base", Chain()) as tar:
+        assert tar.read() == layer_tar(layer)
+    view = backend.view("base", Chain())
+    assert content_at(view, "UtilityVM/Files/EFI/Microsoft/Boot/BCD") == b"boot configuration"
+    assert content_at(view, "Files/d", "on a folder") == b"!"
+    view.close()
+
+
+# Where it works
+
+
+def test_refs_is_refused(tmp_path: Path, fake: Fake) -> None:
+    fake.set("FAKE_FS", "ReFS")
+    with pytest.raises(Unsupported, match="ReFS"):
+        NativeBackend(tmp_path / "docker", api=fake.api)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_elsewhere_it_says_what_it_needs(tmp_path: Path) -> None:
+    with pytest.raises(WrongPlatform, match="needs Windows with the feature Containers"):
+        NativeBackend(tmp_path / "docker")
+    assert list(tmp_path.iterdir()) == []
+    assert not has_layer_calls()
+
+
+def test_backend_is_that_which_made_the_store(driver: Driver, tmp_path: Path) -> None:
+    root = tmp_path / "docker"
+    assert choose_backend("auto", root) == choose_backend("native", root) == "native"
+    with pytest.raises(IllegalState, match="store attach"):
+        choose_backend("portable", root)
+    other = tmp_path / "other"
+    (other / "windowsfilter/x/sealed").mkdir(parents=True)
+    assert choose_backend("auto", other) == choose_backend("portable", other) == "portable"
+    with pytest.raises(IllegalState, match="portable backend"):
+        choose_backend("native", other)
+    assert choose_backend("auto", tmp_path / "nowhere") == "portable"
