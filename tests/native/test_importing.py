@@ -546,6 +546,24 @@ def test_what_was_imported_is_exported_again(two: Layers) -> None:
                 assert found[entry.path].write_filetime == entry.write_filetime
 
 
+class SecondOnly(Libraries):
+    """A host that has given up the first generation of calls that import and export."""
+
+    def has(self, name: str) -> bool:
+        return name not in ("ImportLayer", "ExportLayer", "DestroyLayer") and super().has(name)
+
+
+def test_second_generation_takes_the_same_layer_in(layers: Layers) -> None:
+    layers.write(BASE, "base")
+    api = SecondOnly({one.library: layers.fake.path for one in TABLE.values()})
+    layers.write(CHILD, "child", "base", api=api)
+    assert "HcsImportLayer" in layers.fake.calls()
+    assert layers.data("child", "Files/Windows/a", "ads") == b"another"
+    assert layers.data("child", "Files/kept") == b"kept"
+    assert not (layers.root / "child/Files/gone").exists()
+    assert layers.info("child", "Files/new") == info_of(CHILD[9].entry)
+
+
 def test_scratch_is_exported_as_what_was_changed_in_it(two: Layers) -> None:
     scratch, out = two.root / "scratch", two.root / "out"
     parents = [str(two.root / "child"), str(two.root / "base")]

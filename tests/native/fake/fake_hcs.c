@@ -494,8 +494,8 @@ static int import_fn(const char *rel, int d, void *c) {
     if (k > 10 && !strcmp(q + k - 10, WCI)) { q[k - 10] = 0; if (!kind(q)) mkdir1(q); return take_record(s, q); }
     return spit(q, "", 0) || take_record(s, q);
 }
-API hr_t ImportLayer(const driver_info *info, const wc *id, const wc *path, const layer_descriptor *d, size_t n) {
-    LAYER("ImportLayer"); char P[PMAX], top[PMAX], a[PMAX], b[PMAX]; fake_logf("  from %s", fake_u8(path, P, PMAX)); native(P);
+static hr_t import_layer(const char *L, const wc *path, const layer_descriptor *d, size_t n) {
+    char P[PMAX], top[PMAX], a[PMAX], b[PMAX]; fake_logf("  from %s", fake_u8(path, P, PMAX)); native(P);
     if (!n) return HR(E_INVAL);
     hr_t h = chain(d, n, top); if (h) return h;
     if (kind(join(a, P, "Files")) != 2 && !fake_setting("FAKE_BARE")) return HR(E_PNF);
@@ -508,6 +508,9 @@ API hr_t ImportLayer(const driver_info *info, const wc *id, const wc *path, cons
     if (kind(join(c, P, "Hives")) == 2) copytree(c, join(e, L, "Hives"));
     if (kind(join(c, top, "Files"))) copytree(c, b);                 /* stands for the placeholders */
     return 0;
+}
+API hr_t ImportLayer(const driver_info *info, const wc *id, const wc *path, const layer_descriptor *d, size_t n) {
+    LAYER("ImportLayer"); return import_layer(L, path, d, n);
 }
 struct exp { const char *src, *top, *out; FILE *tomb; };
 static int write_record(const char *s, const char *q) {
@@ -548,8 +551,8 @@ static int tomb_fn(const char *rel, int d, void *c) { struct exp *x = c; char s[
     if (kind(up) != 2) return 0;
     strcpy(up, rel); for (z = up; *z; z++) if (*z == '/') *z = '\\';
     fprintf(x->tomb, "\\%s\r\n", up); return export_folders(x, rel, 0); }
-API hr_t ExportLayer(const driver_info *info, const wc *id, const wc *path, const layer_descriptor *d, size_t n) {
-    LAYER("ExportLayer"); NEED_DIR; char P[PMAX], top[PMAX], s[PMAX], t[PMAX], o[PMAX], z[PMAX]; fake_logf("  to %s", fake_u8(path, P, PMAX)); native(P);
+static hr_t export_layer(const char *L, const wc *path, const layer_descriptor *d, size_t n) {
+    NEED_DIR; char P[PMAX], top[PMAX], s[PMAX], t[PMAX], o[PMAX], z[PMAX]; fake_logf("  to %s", fake_u8(path, P, PMAX)); native(P);
     hr_t h = chain(d, n, top); if (h) return h;
     if (kind(P) != 2) return HR(E_PNF);
     if (state(L) == 'P') return HR(32);                              /* still prepared: sharing violation */
@@ -565,6 +568,9 @@ API hr_t ExportLayer(const driver_info *info, const wc *id, const wc *path, cons
     static const char *hv[] = { "DefaultUser", "Sam", "Security", "Software", "System" };
     for (int i = 0; i < 5; i++) { snprintf(t, PMAX, "%s_Delta", hv[i]); spits(o, t, "regf"); }
     return 0;
+}
+API hr_t ExportLayer(const driver_info *info, const wc *id, const wc *path, const layer_descriptor *d, size_t n) {
+    LAYER("ExportLayer"); return export_layer(L, path, d, n);
 }
 API hr_t ProcessBaseImage(const wc *path) {
     char P[PMAX], a[PMAX], b[PMAX]; ENTER("ProcessBaseImage", "%s", fake_u8(path, P, PMAX)); native(P);
@@ -666,8 +672,27 @@ API hr_t HcsUnregisterComputeSystemCallback(void *h) {
 static const driver_info none_info = { 1, (const wc *)"\0\0" };
 static int json_ok(const wc *j) { char s[PMAX]; fake_u8(j, s, PMAX); fake_logf("  data %s", s); return s[0] == '{'; }
 #define ONE(fn) char P[PMAX]; ENTER(fn, "%s", fake_u8(path, P, PMAX)); native(P); if (kind(P) != 2) return HR(E_PNF)
-API hr_t HcsImportLayer(const wc *path, const wc *src, const wc *data) { char P[PMAX], s[PMAX]; ENTER("HcsImportLayer", "%s", fake_u8(path, P, PMAX)); native(fake_u8(src, s, PMAX)); fake_logf("  from %s", s); return json_ok(data) && kind(s) == 2 ? 0 : HR(E_INVAL); }
-API hr_t HcsExportLayer(const wc *path, const wc *dst, const wc *data, const wc *opt) { ONE("HcsExportLayer"); char s[PMAX]; native(fake_u8(dst, s, PMAX)); fake_logf("  to %s", s); return json_ok(data) && json_ok(opt) && kind(s) == 2 ? 0 : HR(E_INVAL); }
+#define PARENTS 128
+static size_t parents_in(const wc *data, layer_descriptor *d, wc (*paths)[PMAX]) {   /* of the JSON, nearest first */
+    char s[8 * PMAX], one[PMAX]; size_t n = 0; fake_u8(data, s, sizeof s);
+    for (char *p = s; n < PARENTS && (p = strstr(p, "\"Path\":\"")); n++) {
+        size_t k = 0; for (p += 8; *p && *p != '"' && k + 1 < PMAX; p++) { if (*p == '\\') p++; one[k++] = *p; }
+        one[k] = 0; fake_u16(one, paths[n], PMAX);
+        d[n] = (layer_descriptor){ { { 1 } }, 0, paths[n] }; }
+    return n;
+}
+static hr_t with_parents(hr_t (*act)(const char *, const wc *, const layer_descriptor *, size_t), const char *L, const wc *folder, const wc *data) {
+    wc (*paths)[PMAX] = malloc(PARENTS * sizeof *paths); layer_descriptor d[PARENTS];
+    size_t n = parents_in(data, d, paths); hr_t h = act(L, folder, d, n); free(paths); return h;
+}
+API hr_t HcsImportLayer(const wc *path, const wc *src, const wc *data) {
+    char P[PMAX]; ENTER("HcsImportLayer", "%s", fake_u8(path, P, PMAX)); native(P);
+    return json_ok(data) ? with_parents(import_layer, P, src, data) : HR(E_INVAL);
+}
+API hr_t HcsExportLayer(const wc *path, const wc *dst, const wc *data, const wc *opt) {
+    ONE("HcsExportLayer");
+    return json_ok(data) && json_ok(opt) ? with_parents(export_layer, P, dst, data) : HR(E_INVAL);
+}
 API hr_t HcsDestroyLayer(const wc *path) { return DestroyLayer(&none_info, path); }
 API hr_t HcsInitializeWritableLayer(const wc *path, const wc *data, const wc *opt) { ONE("HcsInitializeWritableLayer"); (void)opt; return json_ok(data) ? 0 : HR(E_INVAL); }
 API hr_t HcsAttachLayerStorageFilter(const wc *path, const wc *data) { ONE("HcsAttachLayerStorageFilter"); return json_ok(data) ? 0 : HR(E_INVAL); }
