@@ -1,6 +1,7 @@
 """Which layers are being made: what a crash leaves of them is known for what it is.
 
     ROOT/winlayers/making/<id>.json   {"files": null} or {"files": {"layerchain.json": "<base64>", …}}
+    ROOT/winlayers/making/<id>.new    the file while it is written
     ROOT/winlayers/making/<id>.lock   held by the process that makes the layer
 
 Windows makes a layer in its folder step by step, so that half a layer has the name of a whole one. While the journal
@@ -13,15 +14,17 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from winlayers.base.atomic import sync_directory, write_file
+from winlayers.base.atomic import sync_directory, sync_file
 from winlayers.base.locking import FileLock
 from winlayers.errors import LayerExists, StoreCorrupt, StoreLocked
 
 _SUFFIX = ".json"
+_STAGED = ".new"
 
 
 class Journal:
@@ -61,10 +64,15 @@ class Journal:
             layer_id: the layer, claimed.
             files: those of the driver in a layer that was created before; None for a new one.
         """
-        held = (
-            None if files is None else {n: base64.b64encode(c).decode() for n, c in files.items()}
-        )
-        write_file(self._path(layer_id), json.dumps({"files": held}).encode())
+        held = None
+        if files is not None:
+            held = {name: base64.b64encode(content).decode() for name, content in files.items()}
+        with open(self._staged(layer_id), "wb") as file:
+            file.write(json.dumps({"files": held}).encode())
+            file.flush()
+            sync_file(file.fileno())
+        os.replace(self._staged(layer_id), self._path(layer_id))
+        sync_directory(self._folder)
 
     def end(self, layer_id: str) -> None:
         """Note that a layer is there, or gone."""
@@ -96,10 +104,18 @@ class Journal:
 
     def left_over(self) -> list[str]:
         """The layers whose making was begun and not ended, those that somebody makes now among them."""
-        return sorted(path.name.removesuffix(_SUFFIX) for path in self._folder.glob(f"*{_SUFFIX}"))
+        paths = (Path(name) for name in os.listdir(self._folder))
+        return sorted({path.stem for path in paths if path.suffix in (_SUFFIX, _STAGED)})
+
+    def forget_unfinished(self, layer_id: str) -> None:
+        """Remove what a crash left of an entry that was never there; the layer is claimed."""
+        self._staged(layer_id).unlink(missing_ok=True)
 
     def _path(self, layer_id: str) -> Path:
         return self._folder / f"{layer_id}{_SUFFIX}"
+
+    def _staged(self, layer_id: str) -> Path:
+        return self._folder / f"{layer_id}{_STAGED}"
 
     def _lock(self, layer_id: str) -> FileLock:
         return FileLock(self._folder / f"{layer_id}.lock")

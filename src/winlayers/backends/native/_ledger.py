@@ -23,9 +23,8 @@ from typing import BinaryIO
 
 from winlayers.backends.contract import TarFacts
 from winlayers.backends.sealed.building import IndexBuilder
-from winlayers.backends.sealed.record import Record, read_record, write_record
+from winlayers.backends.sealed.record import RECORD, Record, read_record, write_record
 from winlayers.base.atomic import sync_directory, sync_file
-from winlayers.errors import StoreCorrupt
 from winlayers.formats.tar import TarHeader, TarSource
 from winlayers.formats.tarsplit import TarFramer
 from winlayers.layer.findings import Finding
@@ -63,19 +62,13 @@ class Ledger:
 
 
 def read_ledger(folder: Path) -> Ledger | None:
-    """The ledger in a folder; None where there is none.
+    """The ledger in a folder; None where there is none, or one whose removal was cut off.
 
     Raises:
-        StoreCorrupt: it cannot be read.
+        StoreCorrupt: its record cannot be read.
     """
-    if not folder.is_dir():
-        return None
     record = read_record(folder)
-    if record is None:
-        raise StoreCorrupt(
-            f"{folder} holds no record of an import; 'winlayers store check --repair' removes it"
-        )
-    return Ledger(folder, record)
+    return None if record is None else Ledger(folder, record)
 
 
 class LedgerWriter:
@@ -190,8 +183,8 @@ def _sync(path: Path) -> None:
 
 
 def remove_ledger(folder: Path) -> None:
-    """Remove a ledger, if there is one."""
+    """Remove a ledger, if there is one; without its record, which goes first, it is none."""
     if folder.is_dir():
-        for name in os.listdir(folder):
+        for name in sorted(os.listdir(folder), key=lambda name: name != RECORD):
             (folder / name).unlink()
         folder.rmdir()

@@ -94,6 +94,7 @@ class NativeBackend:
         for layer_id in self._journal.left_over():
             try:
                 with self._journal.claiming(layer_id):
+                    self._journal.forget_unfinished(layer_id)
                     if self._journal.names(layer_id):
                         self._undo(layer_id)
                         done.append(layer_id)
@@ -432,8 +433,10 @@ class NativeBackend:
             fresh = staged / "ledger"
             fresh.mkdir()
             adopt_tar(tar, fresh, is_base=not len(chain))
-            if not place.exists():  # another process may have been faster, with the same result
-                publish(fresh, place)
+            with self._journal.claiming(layer_id):
+                if read_ledger(place) is None:  # another process may have been faster
+                    remove_ledger(place)
+                    publish(fresh, place)
         made = read_ledger(place)
         assert made is not None
         return made
