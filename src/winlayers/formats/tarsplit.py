@@ -193,8 +193,9 @@ class _Tape:
             raise TooLarge(
                 f"more than {_SEGMENT_LIMIT >> 20} MiB of headers for one entry of a tar"
             )
-        self._kept.append(block)
-        self._kept_size += len(block)
+        if block:  # at the end of the source there is none to be cut off
+            self._kept.append(block)
+            self._kept_size += len(block)
         return block
 
     def cut(self, offset: int) -> bytes:
@@ -220,9 +221,8 @@ class _Tape:
 
     def cut_rest(self) -> bytes:
         """Give up some of the bytes that are left, at most 1 MiB; none at the end."""
-        if not self._kept_size:
-            self._kept.clear()
-            self.read(_PIECE_SIZE)
+        if not self._kept and not self.read(_PIECE_SIZE):
+            return b""
         return self.cut(self.start + min(len(self._kept[0]), _PIECE_SIZE))
 
 

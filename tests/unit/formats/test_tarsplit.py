@@ -117,6 +117,13 @@ def test_sparse_entry_cannot_be_framed() -> None:
         split(tar)
 
 
+@pytest.mark.parametrize("size", [512, 600, 1024])
+def test_tar_that_ends_inside_a_body_is_malformed(size: int) -> None:
+    tar = a_tar((b"a", b"0", b"x" * 4096))[:size]
+    with pytest.raises(Malformed):
+        split(tar)
+
+
 def test_headers_without_end_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tarsplit, "_SEGMENT_LIMIT", 4 << 20)
     target = io.BytesIO()
