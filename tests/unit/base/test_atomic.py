@@ -205,6 +205,7 @@ class TestSync:
 
         monkeypatch.setattr(os, "replace", replace)
         monkeypatch.setattr(atomic, "_WINDOWS_PAUSE_SECONDS", 0)
+        monkeypatch.setattr(sys, "platform", "linux")
         with pytest.raises(PermissionError):
             write_file(tmp_path / "file", b"content")
         monkeypatch.setattr(sys, "platform", "win32")

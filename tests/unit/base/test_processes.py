@@ -13,7 +13,7 @@ import pytest
 from winlayers.base import processes
 from winlayers.base.processes import process_start_time
 
-SYSTEMS = [sys.platform] if sys.platform in ("linux", "darwin") else []
+SYSTEMS = [sys.platform] if sys.platform in ("linux", "darwin", "win32") else []
 
 
 def test_own_start_does_not_change() -> None:

@@ -119,7 +119,9 @@ class Shell:
             "DOCKER_WINDOWSFILTER_NOREEXEC": "1",
             **(environ or {}),
         }
-        out_text, err_text = kind(out, encoding="utf-8"), kind(err, encoding="utf-8")
+        # On every system the same ends of lines.
+        out_text = kind(out, encoding="utf-8", newline="\n")
+        err_text = kind(err, encoding="utf-8", newline="\n")
         with contextlib.redirect_stdout(out_text), contextlib.redirect_stderr(err_text):
             got = run(arguments, given)
         err_text.flush()

@@ -12,6 +12,7 @@ import pytest
 from winlayers.cli import rawcopy
 from winlayers.cli.rawcopy import copy_descriptor, new_file
 
+BINARY: int = getattr(os, "O_BINARY", 0)
 CONTENT = os.urandom(1 << 20) * 9 + b"end"
 
 
@@ -19,7 +20,7 @@ CONTENT = os.urandom(1 << 20) * 9 + b"end"
 def source(tmp_path: Path) -> int:
     path = tmp_path / "source"
     path.write_bytes(CONTENT)
-    return os.open(path, os.O_RDONLY)
+    return os.open(path, os.O_RDONLY | BINARY)
 
 
 def _copy(source: int, target: int) -> int:
@@ -34,7 +35,7 @@ def _copy(source: int, target: int) -> int:
 
 @pytest.mark.parametrize("flags", [0, os.O_APPEND])
 def test_copy_into_a_file(source: int, tmp_path: Path, flags: int) -> None:
-    target = os.open(tmp_path / "target", os.O_WRONLY | os.O_CREAT | flags)
+    target = os.open(tmp_path / "target", os.O_WRONLY | os.O_CREAT | BINARY | flags)
     assert _copy(source, target) == len(CONTENT)
     assert (tmp_path / "target").read_bytes() == CONTENT
 
@@ -62,7 +63,7 @@ def test_copy_where_the_kernel_moves_nothing(
         raise OSError(errno.EINVAL, "Invalid argument")
 
     monkeypatch.setattr(rawcopy, "_movers", lambda target: iter([refuse]))
-    target = os.open(tmp_path / "target", os.O_WRONLY | os.O_CREAT)
+    target = os.open(tmp_path / "target", os.O_WRONLY | os.O_CREAT | BINARY)
     assert _copy(source, target) == len(CONTENT)
     assert (tmp_path / "target").read_bytes() == CONTENT
 

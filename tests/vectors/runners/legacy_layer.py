@@ -157,7 +157,7 @@ def check_result(
 
 
 def check_tree(tree: list[dict[str, Any]], root: Path, host: PortableHost, *, closed: bool) -> None:
-    found = {str(place.relative_to(root)): place for place in root.rglob("*")}
+    found = {place.relative_to(root).as_posix(): place for place in root.rglob("*")}
     expected = {node["path"]: node for node in tree}
     assert sorted(found) == sorted(expected)
     for path, node in expected.items():
