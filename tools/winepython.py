@@ -29,6 +29,7 @@ import tomllib
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parents[1]
 HOME = ROOT / "build" / "wine-python"
@@ -79,6 +80,7 @@ NOT_OF_WINDOWS = (
 )
 
 SECONDS_TO_MAKE = 300
+SECONDS_TO_RUN = 3600
 SECONDS_OF_SERVER = 120
 
 
@@ -113,7 +115,7 @@ class WinePython:
         *,
         seconds: float,
         environment: Mapping[str, str] | None = None,
-        stdout: int | None = subprocess.PIPE,
+        stdout: int | IO[str] = subprocess.PIPE,
     ) -> subprocess.CompletedProcess[str]:
         """Run it in the root of the project.
 
@@ -291,9 +293,9 @@ def main(arguments: Sequence[str]) -> int:
     python.make()
     if not arguments:
         return 0
-    done = python.run(arguments, seconds=3600)
-    sys.stdout.write(done.stdout)
-    return done.returncode
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, text=True) as shown:
+        assert shown.stdin is not None
+        return python.run(arguments, seconds=SECONDS_TO_RUN, stdout=shown.stdin).returncode
 
 
 if __name__ == "__main__":
