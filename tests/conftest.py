@@ -12,7 +12,6 @@ NOT_ON_WINDOWS = {
     "docs/test_docs.py": "the pages are for bash",
     "e2e": "its mounts and file systems are those of Linux",
     "faults": "processes are forked, and ended by signals",
-    "native": "what stands in for the libraries of Windows is for systems without them",
     "unit/backends/sealed/test_staging.py": "owners are numbers",
     "unit/cli/test_cp.py": "it copies what only POSIX has: pipes, and names with colons",
     "unit/mounts/fuse": "sessions, signals and numbers of errors are those of POSIX",

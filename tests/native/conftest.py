@@ -9,12 +9,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from winlayers.backends.native._dlls import TABLE, Libraries
+from winlayers.errors import WindowsCallFailed
 from winlayers.layer.names import UPCASE
 
 SOURCES = Path(__file__).parent / "fake"
@@ -25,6 +27,22 @@ FLAGS = (
     *("-shared", "-fvisibility=hidden"),
 )
 SECONDS = 120
+
+#: For a Python of Windows the stand-in is compiled elsewhere; this variable names the library.
+VARIABLE = "WINLAYERS_STAND_IN"
+WINDOWS_COMPILER = "x86_64-w64-mingw32-gcc"
+WINDOWS_UNITS = ("fake_hcs.c", "fake_disks.c")  # the rest is there
+WINDOWS_FLAGS = (
+    *("-std=c11", "-O1", "-Wall", "-Wextra", "-Wno-format-truncation"),
+    *("-shared", "-static-libgcc"),
+)
+UNTOLD = ("FormatMessageW", "RtlNtStatusToDosError")  # which nobody asks for
+REAL_ON_WINDOWS = {"kernel32", "ntdll", "advapi32", "ole32"}
+#: What Wine's kernel32 cannot do, or has only of real volumes.
+REDIRECTED = (
+    *("BackupRead", "BackupWrite", "DeviceIoControl"),
+    *("GetVolumeInformationW", "GetVolumePathNameW", "GetDiskFreeSpaceExW"),
+)
 
 
 def compiler() -> str:
@@ -39,21 +57,37 @@ def compiler() -> str:
 
 def build_fake() -> Path:
     """The compiled stand-in: that of the sources as they are, compiled where there is none."""
-    program = compiler()
-    digest = hashlib.sha256(repr((program, FLAGS, sys.platform)).encode())
+    if sys.platform == "win32":
+        return Path(os.environ[VARIABLE])
+    return _compiled(compiler(), FLAGS, UNITS, "fake.so")
+
+
+def build_fake_for_windows() -> Path:
+    """The same for a Python of Windows, compiled here."""
+    return _compiled(WINDOWS_COMPILER, WINDOWS_FLAGS, WINDOWS_UNITS, "fake.dll", "-lole32")
+
+
+def _compiled(
+    program: str, flags: tuple[str, ...], units: tuple[str, ...], name: str, *libraries: str
+) -> Path:
+    digest = hashlib.sha256(repr((program, flags, units, sys.platform)).encode())
     for path in sorted(SOURCES.glob("fake*")):
         digest.update(path.read_bytes())
-    library = BUILD / digest.hexdigest()[:16] / "fake.so"
+    library = BUILD / digest.hexdigest()[:16] / name
     if not library.exists():
         library.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:
             made = Path(folder) / library.name
-            command = [program, *FLAGS, "-o", str(made), *(str(SOURCES / unit) for unit in UNITS)]
+            sources = (str(SOURCES / unit) for unit in units)
+            command = [program, *flags, "-o", str(made), *sources, *libraries]
             done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
             if done.returncode:
                 pytest.fail(f"{program} does not compile the stand-in:\n{done.stderr}")
             made.replace(library)
     return library
+
+
+_set_last_error: Callable[[int], object] = getattr(ctypes, "set_last_error", ctypes.set_errno)
 
 
 class Fake:
@@ -75,16 +109,20 @@ class Fake:
         table = (ctypes.c_uint16 * 65536)(*(UPCASE.get(unit, unit) for unit in range(65536)))
         self._library.fake_set_upcase(table)
         self._settings: set[str] = set()
+        self.freed = 0
         self.reset()
 
     def libraries(self, *left_out: str) -> Libraries:
         """Calls on the stand-in, without some libraries."""
-        names = {prototype.library for prototype in TABLE.values()}
-        return Libraries(dict.fromkeys(names - set(left_out), self.path))
+        names = {prototype.library for prototype in TABLE.values()} - set(left_out)
+        if sys.platform != "win32":
+            return Libraries(dict.fromkeys(names, self.path))
+        return Watched(self, dict.fromkeys(names - REAL_ON_WINDOWS, self.path))
 
     def reset(self) -> None:
         """Forget everything but the settings."""
         self._library.fake_reset()
+        self.freed = 0
 
     def fail(self, call: str, code: int, times: int = 1) -> None:
         """Have the next calls of a function fail."""
@@ -112,7 +150,16 @@ class Fake:
 
     def live(self) -> tuple[int, int]:
         """Texts and handles that were given out and not given back."""
-        return self._library.fake_live_strings(), self._library.fake_live_handles()
+        return self._library.fake_live_strings() - self.freed, self._library.fake_live_handles()
+
+    def note(self, call: str) -> None:
+        """Put a call of a real library into the log."""
+        self._library.fake_note(call.encode())
+
+    def fault(self, call: str) -> int | None:
+        """The code that the next call of a real library is to fail with, if it is."""
+        code = ctypes.c_int32()
+        return code.value if self._library.fake_faulty(call.encode(), ctypes.byref(code)) else None
 
     def contexts(self) -> int:
         """Backup streams that were begun and not ended."""
@@ -121,8 +168,39 @@ class Fake:
 
     def privileges(self) -> int:
         """How many privileges this thread holds; -1 without an impersonation."""
+        if sys.platform == "win32":
+            return 0 if self._impersonates() else -1
         held: int = self._library.fake_privileges()
         return held
+
+    def _impersonates(self) -> bool:
+        token = ctypes.c_void_p()
+        try:
+            Libraries.call(self.api, "OpenThreadToken", -2, 8, 0, ctypes.byref(token))
+        except WindowsCallFailed:
+            return False
+        Libraries.call(self.api, "CloseHandle", token)
+        return True
+
+
+class Watched(Libraries):
+    """The libraries of a Windows where they are real; their calls are in the log of the stand-in, and fail when told."""
+
+    def __init__(self, fake: Fake, files: dict[str, Path]) -> None:
+        super().__init__(files, dict.fromkeys(REDIRECTED, "vmcompute"))
+        self._fake = fake
+
+    def call(self, name: str, *arguments: Any) -> int:
+        prototype = TABLE[name]
+        if prototype.library in REAL_ON_WINDOWS and name not in (*REDIRECTED, *UNTOLD):
+            self._fake.note(name)
+            if (code := self._fake.fault(name)) is not None:
+                _set_last_error(code)
+                told = prototype.convention.leaves_last_error
+                raise self._failure(prototype, 0 if told else code)
+            if name == "CoTaskMemFree":
+                self._fake.freed += 1
+        return super().call(name, *arguments)
 
 
 @pytest.fixture(scope="session")

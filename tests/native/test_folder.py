@@ -145,6 +145,15 @@ def test_file_gets_one_more_name(fake: Fake, handle: int, root: Path, new: str) 
     assert f"size={20 + 6} class=11" in next(line for line in fake.log() if "class=11" in line)
 
 
+@pytest.mark.parametrize(("name", "size"), [("n", 24), ("nn", 24), ("nnn", 26)])
+def test_no_less_than_the_whole_structure_is_given(
+    fake: Fake, handle: int, root: Path, name: str, size: int
+) -> None:
+    _folder.link_below(fake.api, handle, name, handle, "folder/file")
+    assert (root / name).samefile(root / "folder" / "file")
+    assert f"size={size} class=11" in next(line for line in fake.log() if "class=11" in line)
+
+
 @pytest.mark.parametrize(("new", "source"), [("link\\new", "folder\\file"), ("new", "link\\file")])
 def test_no_name_is_made_through_a_link(
     fake: Fake, handle: int, root: Path, new: str, source: str

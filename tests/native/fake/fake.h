@@ -15,6 +15,9 @@ typedef int32_t hr_t;
 
 /* The next `times` calls of a function fail with `code`: what it returns, or its last error. */
 API void fake_fail(const char *name, hr_t code, int times);
+/* For calls that a real library takes: a line for the log, and whether this call is to fail, with which code. */
+API void fake_note(const char *line);
+API int fake_faulty(const char *name, hr_t *code);
 /* A copy of the log so far; returns its length in bytes. */
 API size_t fake_log(char *buf, size_t n);
 /* Forget log, faults and counts. */
@@ -29,7 +32,6 @@ API int fake_live_handles(void);
 
 /* Inside. */
 void fake_logf(const char *fmt, ...);
-int fake_faulty(const char *name, hr_t *code);
 const char *fake_setting(const char *key);
 char *fake_u8(const wc *s, char *out, size_t n);
 size_t fake_u16(const char *s, wc *out, size_t n);

@@ -91,6 +91,7 @@ void fake_logf(const char *fmt, ...) {
     pthread_mutex_unlock(&logging);
 #endif
 }
+API void fake_note(const char *line) { fake_logf("%s", line); }
 API void fake_fail(const char *name, hr_t hr, int times) {
     for (int i = 0; i < 32; i++)
         if (!faults[i].left || !strcmp(faults[i].name, name)) {

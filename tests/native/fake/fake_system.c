@@ -183,7 +183,7 @@ API int32_t NtSetInformationFile(void *h, void *block, const uint8_t *data, uint
     void *root; uint32_t bytes; wc name[PMAX]; char u8[PMAX], p[2 * PMAX];
     memcpy(&root, data + 8, sizeof root); memcpy(&bytes, data + 16, 4);
     int parent = is_open(root); if (!parent) return S_BAD_HANDLE;
-    if (data[0] || size != 20 + bytes || bytes >= 2 * PMAX) return S_INVAL;
+    if (data[0] || size != (bytes < 4 ? 24 : 20 + bytes) || bytes >= 2 * PMAX) return S_INVAL;
     memcpy(name, data + 20, bytes); name[bytes / 2] = 0;
     struct stat st; if (!lstat(fake_find(p, sizeof p, paths[parent - 1], fake_u8(name, u8, PMAX)), &st)) return S_COLLISION;
     return link(paths[at - 1], p) ? status_of(errno) : 0;

@@ -252,8 +252,10 @@ def link_below(api: Libraries, folder: int, path: str, source_folder: int, sourc
         data = utf16_encode(name)
         start = FileLinkInformation.file_name.offset
         given = FileLinkInformation(0, parent, len(data))
-        buffer = ctypes.create_string_buffer(bytes(given)[:start] + data)
-        _set(api, file, buffer, start + len(data), _LINK)
+        # Windows refuses less than the whole structure, which ends after two units of the name.
+        size = max(start + len(data), ctypes.sizeof(FileLinkInformation))
+        buffer = ctypes.create_string_buffer(bytes(given)[:start] + data, size)
+        _set(api, file, buffer, size, _LINK)
 
 
 def remove_below(api: Libraries, folder: int, path: str) -> None:
