@@ -27,6 +27,7 @@ FLAGS = (
     *("-shared", "-fvisibility=hidden"),
 )
 SECONDS = 120
+ON_WINDOWS: bool = os.name == "nt"
 
 #: For a Python of Windows the stand-in is compiled elsewhere; this variable names the library.
 VARIABLE = "WINLAYERS_STAND_IN"
@@ -57,7 +58,7 @@ def compiler() -> str:
 
 def build_fake() -> Path:
     """The compiled stand-in: that of the sources as they are, compiled where there is none."""
-    if sys.platform == "win32":
+    if ON_WINDOWS:
         return Path(os.environ[VARIABLE])
     return _compiled(compiler(), FLAGS, UNITS, "fake.so")
 
@@ -115,7 +116,7 @@ class Fake:
     def libraries(self, *left_out: str) -> Libraries:
         """Calls on the stand-in, without some libraries."""
         names = {prototype.library for prototype in TABLE.values()} - set(left_out)
-        if sys.platform != "win32":
+        if not ON_WINDOWS:
             return Libraries(dict.fromkeys(names, self.path))
         return Watched(self, dict.fromkeys(names - REAL_ON_WINDOWS, self.path))
 
@@ -168,7 +169,7 @@ class Fake:
 
     def privileges(self) -> int:
         """How many privileges this thread holds; -1 without an impersonation."""
-        if sys.platform == "win32":
+        if ON_WINDOWS:
             return 0 if self._impersonates() else -1
         held: int = self._library.fake_privileges()
         return held
