@@ -58,8 +58,10 @@ def compiler() -> str:
 
 def build_fake() -> Path:
     """The compiled stand-in: that of the sources as they are, compiled where there is none."""
-    if ON_WINDOWS:
+    if VARIABLE in os.environ:
         return Path(os.environ[VARIABLE])
+    if ON_WINDOWS:
+        return build_fake_for_windows()
     return _compiled(compiler(), FLAGS, UNITS, "fake.so")
 
 
