@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test vectors e2e lint types format bench fuzz coverage clean
+.PHONY: demo test test-windows vectors e2e lint types format bench fuzz coverage clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -19,12 +19,20 @@ test: $(STAMP)
 	$(BIN)/python tools/syspackages.py tools/test-packages.txt
 	$(BIN)/python -m pytest -n auto tests
 
+# On a Windows host with containers, as administrator. Without make: python tools/test_windows.py
+WINDOWS ?=
+
+test-windows:
+	$(PYTHON) tools/test_windows.py $(WINDOWS)
+
 vectors: $(STAMP)
 	$(BIN)/python -m pytest -n auto tests/vectors
 
-# Real programs on real mounts. Installs what is missing of tools/e2e-packages.txt where it may.
+# Real programs on real mounts, and our tests in a Python of Windows under Wine, which is made once in build/wine-python.
+# Installs what is missing of tools/e2e-packages.txt where it may.
 e2e: $(STAMP)
 	$(BIN)/python tools/syspackages.py tools/e2e-packages.txt
+	$(BIN)/python tools/winepython.py
 	$(BIN)/python -m pytest -m e2e tests/e2e
 
 lint: $(STAMP)

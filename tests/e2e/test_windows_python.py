@@ -41,7 +41,7 @@ class Group:
 
 # The longest first.
 GROUPS = {
-    "property": Group(("property", "fuzz"), 580),
+    "property": Group(("property",), 500),
     "conformance": Group(("conformance",), 540),
     "host": Group(tuple(f"unit/{room}" for room in ("base", "driver", "backends", "cli")), 950),
     "native": Group(("native",), 560),
