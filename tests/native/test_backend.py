@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tests.support.builders import (
 )
 from tests.support.dockerroot import record_layer
 from winlayers.backends.choice import choose_backend
+from winlayers.backends.native import _hcs
 from winlayers.backends.native.backend import NativeBackend
 from winlayers.backends.native.presence import has_layer_calls
 from winlayers.driver.driver import Driver
@@ -211,6 +213,35 @@ def test_mounted_scratch_is_exported_and_mounted_again(driver: Driver, fake: Fak
     assert (path / "new.txt").read_bytes() == b"new"
     driver.put("c")
     driver.remove("c")
+
+
+def test_mounts_that_a_restart_of_windows_ended_are_forgotten(driver: Driver, fake: Fake) -> None:
+    driver.create_read_write("c", "child")
+    path = driver.mount("c", detached=True)
+    unmount_behind_our_back(driver, fake, path)
+    assert driver.cleanup() == [f"unmounted {path}"]
+    assert driver.mounts() == []
+    assert driver.mount("c", detached=True) == path
+    unmount_behind_our_back(driver, fake, path)
+    assert driver.mount("c", detached=True) == path  # again, without a look before
+    driver.put("c")
+    driver.remove("c")  # as nobody holds it any more
+
+
+def test_mount_of_a_scratch_that_somebody_removed_is_forgotten(driver: Driver, fake: Fake) -> None:
+    driver.create_read_write("c", "child")
+    path = driver.mount("c", detached=True)
+    unmount_behind_our_back(driver, fake, path)
+    _hcs.destroy(fake.api, driver.get_metadata("c")["dir"])
+    assert driver.cleanup() == [f"unmounted {path}"]
+
+
+def unmount_behind_our_back(driver: Driver, fake: Fake, path: Path) -> None:
+    """What a restart of Windows does, and another program may: the volume is not there any more."""
+    folder = driver.get_metadata("c")["dir"]
+    _hcs.unprepare(fake.api, folder)
+    _hcs.deactivate(fake.api, folder)
+    shutil.rmtree(path)
 
 
 def test_windows_chooses_where_scratches_are_mounted(driver: Driver, tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ class Driver:
             with self._mount_lock(resolved):
                 mounted = self._mounts.find(resolved)
                 if mounted is not None and not self._serves(mounted):
-                    self._unmount(mounted)
+                    self._bury(mounted)
                     mounted = None
                 if mounted is None:
                     mounted = self._mount(resolved, path, read_only=read_only, raw=raw)
@@ -477,14 +477,20 @@ class Driver:
         self._backend.unmount(mounted.layer_id, mounted.path)
         self._mounts.remove(mounted.layer_id)
 
+    def _bury(self, mounted: MountedLayer) -> None:
+        """Take away a mount that has ended by itself, and forget who was counted for having asked for it."""
+        self._unmount(mounted)
+        self._counts.forget(mounted.layer_id, (mounted.pid, mounted.started))
+
     def _clean_up_mounts(self) -> Iterator[str]:
         """End mounts whose process died, and those that nobody holds any more."""
         for mounted in self._mounts.all():
-            if self._serves(mounted) and self._counts.count(mounted.layer_id):
+            is_dead = not self._serves(mounted)
+            if not is_dead and self._counts.count(mounted.layer_id):
                 continue
             try:
                 with self._mount_lock(mounted.layer_id).acquire(timeout_seconds=0):
-                    self._unmount(mounted)
+                    self._bury(mounted) if is_dead else self._unmount(mounted)
             except (InUse, StoreLocked) as error:
                 yield f"left {mounted.path} mounted: {error}"
             else:

@@ -85,6 +85,20 @@ class RefCounts:
                     )
             return _total(db, layer_id)
 
+    def forget(self, layer_id: str, holder: tuple[int, str]) -> None:
+        """Drop all counts of one holder of a layer.
+
+        Args:
+            layer_id: the layer.
+            holder: id and start time of the process.
+        """
+        if any(row == (layer_id, *holder) for row in self._rows()):
+            with self._transaction() as db:
+                db.execute(
+                    "DELETE FROM holds WHERE layer_id = ? AND pid = ? AND started = ?",
+                    (layer_id, *holder),
+                )
+
     def count(self, layer_id: str) -> int:
         """How often a layer was got by processes that still run, and not put."""
         return sum(

@@ -277,8 +277,10 @@ class NativeBackend:
         """See ``backends.contract.Mounts``: what is written is on the disk of the scratch at once."""
 
     def unmount(self, layer_id: str, path: Path) -> None:
-        """See ``backends.contract.Mounts``."""
-        _scratches.unmount(self._api, self._layers / layer_id)
+        """See ``backends.contract.Mounts``; a mount that a restart of Windows ended has ended."""
+        folder = self._layers / layer_id
+        if (folder / _scratches.DISK).exists() and _scratches.is_mounted(self._api, folder):
+            _scratches.unmount(self._api, folder)
 
     # -- inside ----------------------------------------------------------------------------------
 
