@@ -22,7 +22,7 @@ from tests.support.builders import (
 )
 from tests.support.dockerroot import record_layer
 from winlayers.backends.choice import choose_backend
-from winlayers.backends.native import _hcs
+from winlayers.backends.native import _hcs, _scratches
 from winlayers.backends.native.backend import NativeBackend
 from winlayers.backends.native.presence import has_layer_calls
 from winlayers.driver.driver import Driver
@@ -30,6 +30,7 @@ from winlayers.driver.importing import InlineImporter
 from winlayers.errors import (
     DigestMismatch,
     IllegalState,
+    InUse,
     InvalidArgument,
     LayerExists,
     StoreCorrupt,
@@ -191,6 +192,20 @@ def test_ledger_without_a_layer_is_removed(backend: NativeBackend, tmp_path: Pat
     (tmp_path / "docker/windowsfilter/base").rename(tmp_path / "elsewhere")
     assert backend.recover() == ["record of base"]
     assert list((tmp_path / "docker/winlayers/layers").iterdir()) == []
+
+
+def test_layer_that_cannot_be_renamed_keeps_its_ledger(
+    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_scratches, "take_away", refused)
+    with pytest.raises(InUse):
+        driver.remove("child")
+    with driver.diff("child") as tar:
+        assert tar.read() == layer_tar(CHILD)
+
+
+def refused(*_arguments: object) -> None:
+    raise InUse("somebody holds it")
 
 
 # Scratches

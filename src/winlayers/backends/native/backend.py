@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from winlayers.backends.contract import ImportRequest, Mount, Usage
 from winlayers.backends.native import _generations, _hcs, _scratches, _volumes
+from winlayers.backends.native._busy import patiently
 from winlayers.backends.native._dlls import Libraries
 from winlayers.backends.native._exporting import export_tar, read_folder, read_scratch
 from winlayers.backends.native._files import LayerFiles
@@ -102,7 +103,7 @@ class NativeBackend:
                 continue  # somebody makes it now
         for folder in sorted(self._ledgers.iterdir()):
             if not (self._layers / folder.name).exists():
-                remove_ledger(folder)
+                self._remove_ledger(folder)
                 done.append(f"record of {folder.name}")
         return done + remove_leftovers(self._tmp)
 
@@ -174,20 +175,22 @@ class NativeBackend:
     def rename(self, layer_id: str, new_id: str) -> None:
         self._folder(layer_id)
         with self._unread(layer_id):
-            # First, so that a layer never has the ledger of another. One without makes it again.
             old, new = self._ledgers / layer_id, self._ledgers / new_id
-            if old.is_dir():
-                remove_ledger(new)
-                os.rename(old, new)
-                sync_directory(self._ledgers)
+            if not os.path.lexists(self._layers / new_id):
+                self._remove_ledger(new)
             _scratches.take_away(self._api, self._layers / layer_id, self._layers / new_id)
+            # After the layer, which keeps its ledger where Windows does not let it go. A ledger alone is nobody's:
+            # a layer that is made under this name removes it first.
+            with suppress(FileNotFoundError):  # there is none, or a recovery was faster
+                patiently(self._api, old, lambda: os.rename(old, new))
+                sync_directory(self._ledgers)
 
     def destroy(self, layer_id: str) -> None:
         folder = self._layers / layer_id
         with self._journal.claiming(layer_id), self._unread(layer_id):
             if os.path.lexists(folder):
                 _scratches.destroy(self._api, folder)
-            remove_ledger(self._ledgers / layer_id)
+            self._remove_ledger(self._ledgers / layer_id)
             if self._journal.names(layer_id):
                 self._journal.end(layer_id)
 
@@ -303,7 +306,7 @@ class NativeBackend:
                 if not may_be_created or self._kind(layer_id) != "created":
                     raise LayerExists(f"layer {layer_id} exists already")
                 before = {one.name: one.read_bytes() for one in folder.iterdir() if one.is_file()}
-            remove_ledger(self._ledgers / layer_id)
+            self._remove_ledger(self._ledgers / layer_id)
             self._journal.begin(layer_id, before)
             try:
                 if before is None and parent is not None:
@@ -323,7 +326,7 @@ class NativeBackend:
         before = self._journal.files_before(layer_id)
         if os.path.lexists(folder):
             _generations.destroy(self._api, str(folder))
-        remove_ledger(self._ledgers / layer_id)
+        self._remove_ledger(self._ledgers / layer_id)
         if before is not None:
             _hcs.create(self._api, str(folder))
             _write_files(folder, before)
@@ -437,11 +440,15 @@ class NativeBackend:
             adopt_tar(tar, fresh, is_base=not len(chain))
             with self._journal.claiming(layer_id):
                 if read_ledger(place) is None:  # another process may have been faster
-                    remove_ledger(place)
+                    self._remove_ledger(place)
                     publish(fresh, place)
         made = read_ledger(place)
         assert made is not None
         return made
+
+    def _remove_ledger(self, folder: Path) -> None:
+        """Remove a ledger. Windows refuses while a listing of another process has it open, for a moment."""
+        patiently(self._api, folder, lambda: remove_ledger(folder))
 
     def _recorded(self, layer_id: str) -> RecordedTar | None:
         recorded = LayerDatabase(self._root).find(layer_id)
