@@ -91,7 +91,7 @@ FIELDS = """
 | `check` | `severity code layer entry detail offset title cause remedy` |
 | `extract` | `dir files directories hard_links symlinks size losses` |
 | `store info` | `version root tmpdir backend layers size tar_size disk_size libraries warnings` |
-| `store check` | `severity code layer path detail title cause remedy repaired` |
+| `store check` | `severity code layer path detail title cause remedy action needs_windows repaired` |
 
 `kind` is `file`, `directory` or `link` (a hard link); a symbolic link or junction is a file or directory with
 `reparse`. `raw`, and `value` of an extended attribute, are in hexadecimal.

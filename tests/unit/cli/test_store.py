@@ -8,10 +8,11 @@ import shutil
 import pytest
 
 from tests.unit.cli.harness import APP, BASE, Shell
-from winlayers.backends.portable.check import STORE_RULES
+from winlayers.backends.checking import STORE_RULES
 from winlayers.base._compression_libraries import Library
 from winlayers.base.compression import Libraries, libraries
 from winlayers.cli.commands import store_info
+from winlayers.driver.mounting import MountedLayer, MountTable
 
 
 def test_info_counts_layers_and_names_libraries(shared: Shell) -> None:
@@ -107,6 +108,62 @@ def test_check_removes_what_is_left_over_only_when_asked(shell: Shell) -> None:
     shell.run("store", "check", "--repair")
     assert not (layers / "gone-removing").exists()
     assert list((shell.root / "tmp").iterdir()) == []
+
+
+def test_check_says_what_a_repair_does(shell: Shell) -> None:
+    sealed = shell.root / "windowsfilter" / "base" / "sealed"
+    (sealed / "index.db").unlink()
+    row = shell.run("store", "check", "--json", code=3).rows[0]
+    assert row["action"] == "make index and record again from the pack"
+    assert row["needs_windows"] is False
+    lines = shell.run("store", "check", code=3).lines
+    assert lines[2] == "    --repair does: make index and record again from the pack"
+    (sealed / "layer.tar").unlink()
+    rows = shell.run("store", "check", "--json", code=3).rows
+    assert [(row["code"], row["action"]) for row in rows] == [
+        ("index-missing", None),
+        ("pack-missing", None),
+    ]
+    assert len(shell.run("store", "check", code=3).lines) == 4
+
+
+def test_check_finds_what_leads_to_no_layer(shell: Shell) -> None:
+    other = shell.root / "windowsfilter" / "app" / "layerID"
+    other.write_bytes(b"gone")
+    assert shell.run("store", "check", "--json", code=3).rows[0]["code"] == "id-dangling"
+    other.write_bytes(b"../base")
+    assert shell.run("store", "check", "--json", code=3).rows[0]["code"] == "id-unreadable"
+
+
+def test_check_finds_a_dead_mount(shell: Shell) -> None:
+    dead = MountedLayer("app", shell.root / "mounts" / "app", True, False, 2**22 + 1, "never")
+    MountTable(shell.root / "driver.db").add(dead)
+    row = shell.run("store", "check", "--json").rows[0]
+    assert (row["code"], row["layer"], row["action"]) == ("mount-dead", "app", "take it away")
+    assert [one.layer_id for one in MountTable(shell.root / "driver.db").all()] == ["app"]
+
+
+def test_repair_of_a_store_of_windows_leaves_what_needs_windows(bare: Shell) -> None:
+    layers = bare.root / "windowsfilter"
+    (layers / "base" / "Files").mkdir(parents=True)
+    (layers / "base" / "layerchain.json").write_text("null")
+    (layers / "old-removing" / "Files").mkdir(parents=True)
+    (bare.root / "winlayers" / "layers" / "gone").mkdir(parents=True)
+    MountTable(bare.root / "driver.db").add(
+        MountedLayer("s", bare.root / "gone", False, False, 0, "")
+    )
+    before = sorted(bare.root.rglob("*"))
+    lines = bare.run("store", "check").lines
+    assert "    --repair on Windows: have Windows remove it" in lines
+    assert "    --repair does: remove the ledger" in lines
+    assert sorted(bare.root.rglob("*")) == before
+    rows = bare.run("store", "check", "--repair", "--json").rows
+    assert [(row["code"], row["needs_windows"], row["repaired"]) for row in rows] == [
+        ("left-removing", True, False),
+        ("ledger-orphaned", False, True),
+        ("mount-dead", False, True),
+    ]
+    assert sorted(path.name for path in layers.iterdir()) == ["base", "old-removing"]
 
 
 def test_check_cannot_repair_a_damaged_pack(shell: Shell) -> None:

@@ -10,20 +10,17 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import a_file, a_layer, an_import, layer_tar
+from winlayers.backends.checking import STORE_RULES, DriverFacts, StoreFinding
 from winlayers.backends.portable.backend import PortableBackend
-from winlayers.backends.portable.check import (
-    CURED_BY_INDEX,
-    STORE_RULES,
-    StoreFinding,
-    check_store,
-)
+from winlayers.backends.portable.check import CURED_BY_INDEX, check_store
 from winlayers.base.locking import FileLock
 from winlayers.base.progress import Cancel
-from winlayers.driver.metadata import build_layer_chain, read_layer_chain
+from winlayers.driver.metadata import build_layer_chain, read_layer_chain, read_layer_id
 from winlayers.errors import Cancelled, DigestMismatch
 from winlayers.layer.chain import Chain
 from winlayers.layer.findings import Severity
 
+FACTS = DriverFacts(read_layer_chain, read_layer_id)
 TAR = layer_tar(a_layer(a_file("Files/a.txt", b"content")))
 
 
@@ -41,7 +38,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def _found(root: Path, *, deep: bool = False) -> list[StoreFinding]:
-    return list(check_store(root, read_layer_chain, deep=deep))
+    return list(check_store(root, FACTS, deep=deep))
 
 
 def _layer(root: Path, layer_id: str) -> Path:
@@ -229,7 +226,7 @@ def test_cancel_stops_it(root: Path) -> None:
     cancel = Cancel()
     cancel.set()
     with pytest.raises(Cancelled):
-        list(check_store(root, read_layer_chain, cancel=cancel))
+        list(check_store(root, FACTS, cancel=cancel))
 
 
 def test_every_rule_tells_cause_and_remedy() -> None:
