@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Expect those tests to fail that this Windows is known to fail."""
     known = expected_failures()
     for item in items:
-        name = item.nodeid.partition("[")[0]
+        name = item.nodeid if item.nodeid in known else item.nodeid.partition("[")[0]
         if name in known:
             reason, every = known[name]
             item.add_marker(pytest.mark.xfail(reason=reason, strict=every and is_wine()))

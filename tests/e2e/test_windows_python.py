@@ -42,9 +42,9 @@ class Group:
 # The longest first.
 GROUPS = {
     "property": Group(("property",), 500),
-    "conformance": Group(("conformance",), 540),
+    "conformance": Group(("conformance",), 515),
     "host": Group(tuple(f"unit/{room}" for room in ("base", "driver", "backends", "cli")), 950),
-    "native": Group(("native",), 560),
+    "native": Group(("native",), 550),
     "formats": Group(("unit/formats", "unit/layer", "vectors"), 5800),
     "sddl": Group(("windows",), 300),
 }
