@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import shutil
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.support.builders import (
 )
 from tests.support.dockerroot import record_layer
 from winlayers.backends.choice import choose_backend
-from winlayers.backends.native import _hcs, _scratches
+from winlayers.backends.native import _hcs, _scratches, _tarimport
 from winlayers.backends.native.backend import NativeBackend
 from winlayers.backends.native.presence import has_layer_calls
 from winlayers.driver.driver import Driver
@@ -30,9 +31,9 @@ from winlayers.driver.importing import InlineImporter
 from winlayers.errors import (
     DigestMismatch,
     IllegalState,
-    InUse,
     InvalidArgument,
     LayerExists,
+    NoSpace,
     StoreCorrupt,
     Unsupported,
     WindowsCallFailed,
@@ -198,14 +199,14 @@ def test_layer_that_cannot_be_renamed_keeps_its_ledger(
     driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_scratches, "take_away", refused)
-    with pytest.raises(InUse):
+    with pytest.raises(PermissionError):
         driver.remove("child")
     with driver.diff("child") as tar:
         assert tar.read() == layer_tar(CHILD)
 
 
 def refused(*_arguments: object) -> None:
-    raise InUse("somebody holds it")
+    raise PermissionError(13, "somebody holds it")
 
 
 # Scratches
@@ -280,6 +281,32 @@ def test_directory_with_streams_and_a_utility_vm(backend: NativeBackend) -> None
     assert content_at(view, "UtilityVM/Files/EFI/Microsoft/Boot/BCD") == b"boot configuration"
     assert content_at(view, "Files/d", "on a folder") == b"!"
     view.close()
+
+
+# What is staged
+
+
+def test_forms_that_windows_exported_are_removed_by_handles_where_plain_calls_fail(
+    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_docker_left_it(driver, tmp_path / "docker", is_recorded=False)
+    monkeypatch.setattr(shutil, "rmtree", refused)
+    with driver.diff("child") as tar:
+        assert tar.read()
+    assert list((tmp_path / "docker/winlayers/tmp").iterdir()) == []
+
+
+def test_failed_ledger_gives_privileges_and_handles_back(
+    backend: NativeBackend, tmp_path: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_tarimport, "LedgerWriter", full_disk)
+    with pytest.raises(NoSpace):
+        backend.import_tar(an_import("base", layer_tar(BASE)))
+    assert (fake.live(), fake.privileges()) == ((0, 0), -1)
+
+
+def full_disk(*_arguments: object, **_more: object) -> None:
+    raise OSError(errno.ENOSPC, "no room")
 
 
 # Where it works

@@ -30,6 +30,7 @@ from winlayers.backends.native._files import LayerFiles
 from winlayers.backends.native._importing import open_layer_writer
 from winlayers.backends.native._journal import Journal
 from winlayers.backends.native._ledger import Ledger, read_ledger, remove_ledger
+from winlayers.backends.native._plaintrees import count_bytes, remove_staged
 from winlayers.backends.native._table import FolderTable
 from winlayers.backends.sealed import index
 from winlayers.backends.sealed.space import full_disk_told
@@ -105,7 +106,7 @@ class NativeBackend:
             if not (self._layers / folder.name).exists():
                 self._remove_ledger(folder)
                 done.append(f"record of {folder.name}")
-        return done + remove_leftovers(self._tmp)
+        return done + remove_leftovers(self._tmp, remove=self._remove_staged)
 
     # -- making and removing ---------------------------------------------------------------------
 
@@ -119,15 +120,15 @@ class NativeBackend:
             self._making(
                 request.layer_id, request.chain.parent or "", may_be_created=True
             ) as folder,
-            Staging(self._tmp, request.layer_id) as staging,
+            self._staging(request.layer_id) as staging,
             closing(_Parents(self, request.chain)) as below,
         ):
             ledger, work = staging.path / "ledger", staging.path / "work"
             ledger.mkdir()
-            writer = open_layer_writer(
+            with open_layer_writer(
                 self._api, folder, parents, work=work, report=_without_opaque(request.report)
-            )
-            summary = import_tar(request, ledger, writer, below.find)
+            ) as writer:
+                summary = import_tar(request, ledger, writer, below.find)
             _write_files(folder, request.files, sync=request.policy.sync)
             publish(ledger, self._ledgers / request.layer_id, sync=request.policy.sync)
             return summary
@@ -170,7 +171,7 @@ class NativeBackend:
                 return self.import_tar(ImportRequest(layer_id, chain, pump, confirm, files))
 
         with full_disk_told(self._root):
-            return SealedWriter(seal, Staging(self._tmp, layer_id))
+            return SealedWriter(seal, self._staging(layer_id))
 
     def rename(self, layer_id: str, new_id: str) -> None:
         self._folder(layer_id)
@@ -204,7 +205,7 @@ class NativeBackend:
     def usage(self, layer_id: str) -> Usage:
         folder = self._folder(layer_id)
         kind = self._kind(layer_id)
-        disk_size = _disk_size(folder)
+        disk_size = count_bytes(folder)
         made_ns = _made_ns(folder)
         if kind != "sealed":
             return Usage(kind, disk_size, LayerSummary(0, 0), made_ns)
@@ -237,7 +238,7 @@ class NativeBackend:
             self._api,
             folder,
             self._check_chain(chain),
-            Staging(self._tmp, layer_id),
+            self._staging(layer_id),
             is_mounted=_scratches.is_mounted(self._api, folder),
         )
 
@@ -424,7 +425,7 @@ class NativeBackend:
 
         with ExitStack() as stack:
             stack.enter_context(full_disk_told(self._root))
-            staged = stack.enter_context(Staging(self._tmp, layer_id)).path
+            staged = stack.enter_context(self._staging(layer_id)).path
             files = self._reading_files(layer_id, stack)
             tar = read_folder(
                 self._api,
@@ -446,6 +447,12 @@ class NativeBackend:
         assert made is not None
         return made
 
+    def _staging(self, layer_id: str) -> Staging:
+        return Staging(self._tmp, layer_id, self._remove_staged)
+
+    def _remove_staged(self, path: Path) -> None:
+        remove_staged(self._api, path)
+
     def _remove_ledger(self, folder: Path) -> None:
         """Remove a ledger. Windows refuses while a listing of another process has it open, for a moment."""
         patiently(self._api, folder, lambda: remove_ledger(folder))
@@ -457,7 +464,7 @@ class NativeBackend:
     def _scratch_table(self, layer_id: str, chain: Chain) -> LayerTable:
         from winlayers.backends.native._exporting import SpooledTable
 
-        return SpooledTable(layer_id, self.reader(layer_id, chain), Staging(self._tmp, layer_id))
+        return SpooledTable(layer_id, self.reader(layer_id, chain), self._staging(layer_id))
 
 
 class _Parents:
@@ -507,14 +514,6 @@ def _summary(ledger: Ledger) -> LayerSummary:
         record.diff_id,
         record.digest,
         record.tar_size,
-    )
-
-
-def _disk_size(folder: Path) -> int:
-    return sum(
-        os.lstat(os.path.join(parent, name)).st_size
-        for parent, _, names in os.walk(folder)
-        for name in names
     )
 
 

@@ -13,6 +13,7 @@ import errno
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -33,10 +34,12 @@ class Staging:
     Args:
         tmp: the folder for all staging.
         name: what is made, for people who look.
+        remove: removes it, where that takes more than plain calls.
     """
 
-    def __init__(self, tmp: Path, name: str) -> None:
+    def __init__(self, tmp: Path, name: str, remove: Callable[[Path], None] | None = None) -> None:
         self.path = tmp / f"{name}.{os.urandom(8).hex()}"
+        self._remove = remove or remove_tree
         self._lock = _lock_of(self.path)
 
     def __enter__(self) -> Self:
@@ -50,7 +53,7 @@ class Staging:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:
-            remove_tree(self.path)
+            self._remove(self.path)
         except OSError as late:
             if error is None:
                 raise
@@ -70,13 +73,16 @@ class Staging:
             raise LayerExists(f"layer {target.name} exists already") from error
 
 
-def remove_leftovers(tmp: Path, name: str | None = None) -> list[str]:
+def remove_leftovers(
+    tmp: Path, name: str | None = None, remove: Callable[[Path], None] | None = None
+) -> list[str]:
     """Remove what no living process is making any more.
 
     Args:
         tmp: the folder for all staging.
         name: only what this user made under this name, where others use the folder too; None for
             all that is staged there.
+        remove: removes a folder, where that takes more than plain calls.
     Returns:
         Names of the folders removed.
     """
@@ -86,7 +92,9 @@ def remove_leftovers(tmp: Path, name: str | None = None) -> list[str]:
         if (match := _STAGED.fullmatch(shown))
         and (name is None or (match[2] == name and _is_own(tmp / shown)))
     }
-    return [folder for folder in sorted(found) if _remove_unlocked(tmp / folder)]
+    return [
+        folder for folder in sorted(found) if _remove_unlocked(tmp / folder, remove or remove_tree)
+    ]
 
 
 def remove_tree(path: Path) -> None:
@@ -125,7 +133,7 @@ def _is_own(path: Path) -> bool:
         return False
 
 
-def _remove_unlocked(folder: Path) -> bool:
+def _remove_unlocked(folder: Path, remove: Callable[[Path], None]) -> bool:
     """Remove a staging folder and its lock, if nobody holds that; whether there was a folder."""
     lock = _lock_of(folder)
     try:
@@ -134,7 +142,7 @@ def _remove_unlocked(folder: Path) -> bool:
         return False
     try:
         is_there = os.path.lexists(folder)
-        remove_tree(folder)
+        remove(folder)
     except BaseException:
         lock.release()
         raise
