@@ -202,9 +202,8 @@ class _Check:
                 yield StoreFinding("ledger-orphaned", name, folder, detail, "remove the ledger")
 
     def _is_scratch(self, layer_id: str) -> bool:
-        """Whether somebody says that a layer is one, whatever is left of it."""
-        is_docker_s = self.names is not None and layer_id in self.names.scratches
-        return is_docker_s or any(layer_id == mounted for mounted, _ in self._facts.mounts)
+        """Whether Docker says that a layer is one, whatever is left of it."""
+        return self.names is not None and layer_id in self.names.scratches
 
     def _sealed(self, layer_id: str, folder: Path) -> Iterator[StoreFinding]:
         place = self._ledgers / layer_id
