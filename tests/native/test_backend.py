@@ -24,6 +24,7 @@ from tests.support.builders import (
 from tests.support.dockerroot import record_layer
 from winlayers.backends.choice import choose_backend
 from winlayers.backends.native import _hcs, _scratches, _tarimport
+from winlayers.backends.native._ledger import remove_ledger
 from winlayers.backends.native.backend import NativeBackend
 from winlayers.backends.native.presence import has_layer_calls
 from winlayers.driver.driver import Driver
@@ -287,11 +288,13 @@ def test_directory_with_streams_and_a_utility_vm(backend: NativeBackend) -> None
 
 
 def test_forms_that_windows_exported_are_removed_by_handles_where_plain_calls_fail(
-    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: NativeBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    as_docker_left_it(driver, tmp_path / "docker", is_recorded=False)
+    backend.import_tar(an_import("base", layer_tar(a_layer(a_file("Files/a")))))
+    backend.import_tar(an_import("child", layer_tar(a_layer(a_file("Files/b"))), "base"))
+    remove_ledger(tmp_path / "docker/winlayers/layers/child")
     monkeypatch.setattr(shutil, "rmtree", refused)
-    with driver.diff("child") as tar:
+    with backend.export_tar("child", Chain(("base",))) as tar:
         assert tar.read()
     assert list((tmp_path / "docker/winlayers/tmp").iterdir()) == []
 
@@ -307,6 +310,27 @@ def test_failed_ledger_gives_privileges_and_handles_back(
 
 def full_disk(*_arguments: object, **_more: object) -> None:
     raise OSError(errno.ENOSPC, "no room")
+
+
+BOOT = "UtilityVM/Files/EFI/Microsoft/Boot/BCD"
+
+
+@pytest.mark.parametrize("has_copy", [True, False])
+def test_base_layer_without_a_ledger_has_the_boot_configuration_it_came_with(
+    backend: NativeBackend, tmp_path: Path, has_copy: bool
+) -> None:
+    layer = a_layer(a_file(BOOT, b"boot configuration"), a_file("Files/a"))
+    backend.import_tar(an_import("base", layer_tar(layer)))
+    folder = tmp_path / "docker/windowsfilter/base"
+    changed = (folder / BOOT).read_bytes()
+    assert changed != b"boot configuration"
+    remove_ledger(tmp_path / "docker/winlayers/layers/base")
+    if not has_copy:
+        (folder / "bcd.bak").unlink()
+    with backend.export_tar("base", Chain()) as first, backend.export_tar("base", Chain()) as tar:
+        assert tar.read() == first.read()
+    with backend.view("base", Chain()) as view:
+        assert content_at(view, BOOT) == (b"boot configuration" if has_copy else changed)
 
 
 # Where it works

@@ -17,6 +17,7 @@ from typing import BinaryIO
 from winlayers.backends.native import _folder
 from winlayers.backends.native._dlls import Libraries
 from winlayers.backends.native._handles import BACKUP, Access, open_file, privileges
+from winlayers.backends.native._placing import find_below
 from winlayers.backends.native._structures import FileStandardInfo, Overlapped
 from winlayers.base.fileobj import BLOCK_SIZE, SizedReader
 from winlayers.errors import Corrupt, WindowsCallFailed
@@ -52,7 +53,6 @@ class LayerFiles:
             PrivilegeMissing: the account may not make backups.
             WindowsCallFailed: there is no such file (code 2 or 3), a link is on the way, or it does not open.
         """
-        place = MUTATED_FILES.get(path, path)
         with ExitStack() as stack:
             with (
                 privileges(self._api, BACKUP),
@@ -62,7 +62,7 @@ class LayerFiles:
             ):
                 handle = stack.enter_context(
                     _folder.open_below(
-                        *(self._api, folder, place, Access.GENERIC_READ),
+                        *(self._api, folder, self._place(folder, path), Access.GENERIC_READ),
                         options=_folder.OPEN_LINK,
                         stream=stream,
                     )
@@ -73,6 +73,11 @@ class LayerFiles:
                 "GetFileInformationByHandleEx", handle, _STANDARD_INFO, ctypes.byref(known), size
             )
             return HandleReader(self._api, handle, known.end_of_file, stack.pop_all())
+
+    def _place(self, folder: int, path: str) -> str:
+        """Where a file is as it came with the layer; some layers of old have no copies."""
+        copy = MUTATED_FILES.get(path)
+        return copy if copy and find_below(self._api, folder, copy) is not None else path
 
 
 class HandleReader(SizedReader):

@@ -8,6 +8,7 @@ Source: GetFileInformationByHandleEx of the Win32 documentation.
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,13 +19,17 @@ from winlayers.backends.native._backup import BackupReader, reading_backup
 from winlayers.backends.native._dlls import Libraries
 from winlayers.backends.native._handles import BACKUP, Access, Share, open_file, privileges
 from winlayers.backends.native._structures import FileIdInfo, FileStandardInfo
-from winlayers.base.fileobj import RawReader, read_into
+from winlayers.base.fileobj import BLOCK_SIZE, RawReader, read_into
 from winlayers.errors import WindowsCallFailed
+from winlayers.formats.backupstream import BackupReader as BackupStream
+from winlayers.formats.backupstream import BackupWriter, PartId
 from winlayers.layer.baselayer import BaseFolder, FoundFile
+from winlayers.layer.names import MUTATED_FILES
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+_DATA = frozenset({PartId.DATA, PartId.SPARSE_BLOCK})
 _STANDARD_INFO = 1
 _ID_INFO = 18
 
@@ -76,7 +81,28 @@ class NativeBaseFolder:
         return [one for one in found if one is not None]
 
     def open_backup(self, path: str) -> BinaryIO:
-        """The backup stream of a file, with its descriptor; the caller closes it."""
+        """The backup stream of a file, with its descriptor; the caller closes it.
+
+        Of a file that Windows has changed since the layer was made, the data is what it came with.
+        """
+        came = self._as_it_came(path)
+        if not came:
+            return self._open_backup(path)
+        target = io.BytesIO()
+        with self._open_backup(path) as now, self._open_backup(came) as before:
+            writer = BackupWriter(target)
+            _copy_parts(now, writer, is_data=False)
+            _copy_parts(before, writer, is_data=True)
+            writer.close()
+        target.seek(0)
+        return target
+
+    def _as_it_came(self, path: str) -> str:
+        """The copy of a file as it came with the layer, or ""; some layers of old have none."""
+        came = MUTATED_FILES.get(path, "")
+        return came if came and self.find(came) is not None else ""
+
+    def _open_backup(self, path: str) -> BinaryIO:
         with ExitStack() as stack:
             handle = stack.enter_context(
                 _folder.open_below(
@@ -97,10 +123,14 @@ class NativeBaseFolder:
             identity = FileIdInfo()
             self._ask(handle, _ID_INFO, identity)
             link_id = int.from_bytes(bytes(identity), "little")
+        size = 0 if known.directory else known.end_of_file
+        if came := self._as_it_came(path):
+            before = self.find(came)
+            size = size if before is None else before.size
         return FoundFile(
             path,
             info,
-            size=0 if known.directory else known.end_of_file,
+            size=size,
             is_entered=_folder.is_plain_folder(info),
             link_id=link_id,
         )
@@ -108,6 +138,16 @@ class NativeBaseFolder:
     def _ask(self, handle: int, which: int, into: ctypes.Structure) -> None:
         size = ctypes.sizeof(into)
         self._api.call("GetFileInformationByHandleEx", handle, which, ctypes.byref(into), size)
+
+
+def _copy_parts(source: BinaryIO, target: BackupWriter, *, is_data: bool) -> None:
+    """Copy those parts of a backup stream that are the data of the file, or the others."""
+    reader = BackupStream(source)
+    for header in reader:
+        if (header.id in _DATA) == is_data:
+            target.header(header)
+            while block := reader.read(BLOCK_SIZE):
+                target.write(block)
 
 
 class _OwnedBackup(RawReader):
