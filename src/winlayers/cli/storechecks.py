@@ -129,7 +129,11 @@ class NativeCheck:
     def _remove(self, layer_ids: Iterable[str]) -> None:
         """Remove layers of which nothing is needed, those first that stand on others."""
         session = self._session
-        driver: Driver = session.open_driver()
+        try:
+            driver: Driver = session.open_driver()
+        except (WinlayersError, OSError) as error:
+            self._report(error, "The store could not be opened, so no orphan was removed.")
+            return
         for layer_id in sorted(layer_ids, key=lambda one: -len(_chain(session, one))):
             session.cancel.check()
             session.note(f"removing {layer_id}")

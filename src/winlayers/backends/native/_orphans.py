@@ -24,6 +24,7 @@ from pathlib import Path
 from winlayers.backends.checking import DriverFacts, StoreFinding
 from winlayers.backends.commonchecks import REMOVING
 from winlayers.backends.native._dockernames import DockerNames
+from winlayers.backends.native._plaintrees import count_bytes
 from winlayers.errors import StoreCorrupt
 
 _NAME_OF_DOCKER = re.compile(r"[0-9a-f]{64}(-init)?")
@@ -68,32 +69,11 @@ def find_orphans(
     for name in there:
         folder = layers / name
         if name not in kept and now - _changed_seconds(folder) > _SETTLED_SECONDS:
-            detail = f"holds {told_size(folder)}"
+            detail = f"holds {count_bytes(folder)} bytes"
             yield StoreFinding(
                 *("layer-orphaned", name, folder, detail, action),
                 needs_windows=bool(action) and needs_windows,
             )
-
-
-def told_size(folder: Path) -> str:
-    """Bytes of all files below a folder, what they share with other layers included; no link is followed."""
-    size = 0
-    is_whole = True
-    waiting = [str(folder)]
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as found:
-                for one in found:
-                    status = one.stat(follow_symlinks=False)
-                    if getattr(status, "st_reparse_tag", 0):
-                        continue
-                    if one.is_dir(follow_symlinks=False):
-                        waiting.append(one.path)
-                    else:
-                        size += status.st_size
-        except OSError:
-            is_whole = False  # not for this account, too deep, or gone meanwhile: then it is a part that is told
-    return f"{size} bytes" if is_whole else f"at least {size} bytes"
 
 
 def _other_id(folder: Path, facts: DriverFacts) -> str | None:

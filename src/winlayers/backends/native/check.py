@@ -31,8 +31,9 @@ from winlayers.backends.native._dockernames import DockerNames, read_docker_name
 from winlayers.backends.native._files import LayerFiles
 from winlayers.backends.native._journal import Journal
 from winlayers.backends.native._ledger import INDEX, Ledger, read_ledger
-from winlayers.backends.native._orphans import find_orphans, told_size
+from winlayers.backends.native._orphans import find_orphans
 from winlayers.backends.native._plainfiles import OpensFiles, PlainFiles
+from winlayers.backends.native._plaintrees import count_bytes
 from winlayers.backends.native.backend import LAYERS, LEDGERS
 from winlayers.backends.sealed.record import Record
 from winlayers.backends.sealed.soundness import holds_file, read_sound_index
@@ -186,7 +187,7 @@ class _Check:
     def left_removing(self, name: str) -> StoreFinding:
         """A layer that is on its way out."""
         path = self._layers / name
-        detail = f"is still there, with {told_size(path)}"
+        detail = f"is still there, with {count_bytes(path)} bytes"
         layer_id = name.removesuffix(REMOVING)
         return StoreFinding(
             *("left-removing", layer_id, path, detail, _BY_WINDOWS),

@@ -19,6 +19,7 @@ from winlayers.backends.native._dlls import Libraries
 from winlayers.backends.native._handles import BACKUP, RESTORE, Access, open_file, privileges
 from winlayers.backends.native._journal import Journal
 from winlayers.backends.native._ledger import remove_ledger
+from winlayers.backends.native._plaintrees import remove_staged
 from winlayers.backends.native.backend import LAYERS, LEDGERS, NativeBackend
 from winlayers.backends.native.check import check_ledger
 from winlayers.backends.sealed.staging import remove_leftovers
@@ -129,7 +130,9 @@ class _Repair:
 
     def remove_staging(self, finding: StoreFinding) -> None:
         """Remove all that is staged and in use by no process."""
-        remove_leftovers(self._tmp)
+        api = self._api
+        remove = None if api is None else lambda path: remove_staged(api, path)
+        remove_leftovers(self._tmp, remove=remove)
 
     def _end_entry(self, layer_id: str) -> None:
         remove_ledger(self._ledgers / layer_id)
