@@ -34,6 +34,7 @@ from winlayers.errors import (
     IllegalState,
     InvalidArgument,
     LayerExists,
+    LayerMounted,
     NoSpace,
     StoreCorrupt,
     Unsupported,
@@ -210,6 +211,19 @@ def refused(*_arguments: object) -> None:
     raise PermissionError(13, "somebody holds it")
 
 
+def test_layer_is_found_by_its_own_name_alone(driver: Driver, tmp_path: Path) -> None:
+    home = tmp_path / "docker/windowsfilter"
+    if not (home / "BASE").exists():
+        (home / "BASE").symlink_to(home / "base")  # what Windows does by itself
+    assert not driver.exists("BASE")
+    driver.remove("BASE")  # would otherwise have no children
+    assert driver.exists("base")
+    with pytest.raises(LayerExists, match="to Windows, BASE is the same"):
+        driver.create("BASE")
+    with pytest.raises(LayerExists, match="to Windows, BASE is the same"):
+        driver.apply_diff("BASE", "", io.BytesIO(layer_tar(BASE)))
+
+
 # Scratches
 
 
@@ -230,6 +244,22 @@ def test_mounted_scratch_is_exported_and_mounted_again(driver: Driver, fake: Fak
     assert (path / "new.txt").read_bytes() == b"new"
     driver.put("c")
     driver.remove("c")
+
+
+def test_scratch_that_a_container_runs_from_is_left_alone(driver: Driver, fake: Fake) -> None:
+    driver.create_read_write("c", "child")
+    path = driver.get("c")
+    fake.set("FAKE_HCS_SYSTEMS", '[{"Id":"C"}]')
+    fake.reset()
+    with pytest.raises(LayerMounted, match="compute system 'C'; end it first"):
+        driver.diff("c")
+    assert not {"UnprepareLayer", "ExportLayer", "PrepareLayer"} & set(fake.calls())
+    fake.set("FAKE_HCS_SYSTEMS", "[]")
+    driver.put("c")
+    fake.set("FAKE_HCS_SYSTEMS", '[{"Id":"C"}]')
+    with pytest.raises(LayerMounted, match="compute system 'C'; end it first"):
+        driver.mount("c")
+    assert path.exists()
 
 
 def test_mounts_that_a_restart_of_windows_ended_are_forgotten(driver: Driver, fake: Fake) -> None:

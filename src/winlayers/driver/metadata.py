@@ -18,6 +18,7 @@ from pathlib import Path
 
 from winlayers.errors import InvalidName, StoreCorrupt
 from winlayers.layer.chain import Chain
+from winlayers.layer.names import is_device
 
 LAYER_CHAIN = "layerchain.json"
 LAYER_ID = "layerID"
@@ -35,13 +36,15 @@ def check_layer_id(layer_id: str) -> str:
 
     Raises:
         InvalidName: it is empty, too long, holds other than letters, digits and ``_ . + -``, begins
-            with one of these, ends in a dot, or in ``-removing``.
+            with one of these, ends in a dot, or in ``-removing``; or Windows takes it for a device.
     """
     if not _GOOD_ID.fullmatch(layer_id) or len(layer_id) > _MAX_ID or layer_id.endswith("."):
         raise InvalidName(
             f"{layer_id!r} cannot be the id of a layer: use letters, digits and _ . + -, "
             f"at most {_MAX_ID}, beginning with a letter or digit"
         )
+    if is_device(layer_id):
+        raise InvalidName(f"{layer_id!r} cannot be the id of a layer: it is a device of Windows")
     if layer_id.endswith(REMOVING):
         raise InvalidName(f"{layer_id!r}: ids that end in {REMOVING} are kept for removals")
     return layer_id

@@ -62,7 +62,8 @@ def test_other_id_is_read_from_either_name(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "layer_id", ["", ".", "..", "a/b", "a\\b", "a.", "-a", "x" * 201, "a-removing", "é"]
+    "layer_id",
+    ["", ".", "..", "a/b", "a\\b", "a.", "-a", "x" * 201, "a-removing", "é", "nul", "Con.1"],
 )
 def test_ids_that_are_no_folder_names_are_refused(layer_id: str) -> None:
     with pytest.raises(InvalidName):

@@ -21,7 +21,7 @@ from winlayers.backends.native._dlls import Libraries
 from winlayers.backends.native._handles import closing
 from winlayers.backends.native._strings import build_wide, read_units
 from winlayers.backends.native._structures import RmProcessInfo
-from winlayers.errors import WindowsCallFailed
+from winlayers.errors import LayerMounted, WindowsCallFailed
 
 MAX_FILES: Final = 64
 """How many files of a layer are asked about."""
@@ -73,6 +73,22 @@ def find_holders(api: Libraries, folder: Path) -> tuple[Holder, ...] | None:
     if knows_processes:
         found += find_processes(api, _files_of(folder))
     return tuple(found)
+
+
+def refuse_running(api: Libraries, folder: Path) -> None:
+    """Refuse a scratch that a container is running from.
+
+    Raises:
+        LayerMounted: a compute system has the name of its folder.
+        WindowsCallFailed: Windows does not say which there are.
+        Malformed: it says what nobody understands.
+    """
+    if api.has("HcsEnumerateComputeSystems"):
+        for one in _systems.enumerate_systems(api):
+            if one.system_id.casefold() == folder.name.casefold():
+                raise LayerMounted(
+                    f"layer {folder.name} is held by {Holder(one.system_id, None)}; end it first"
+                )
 
 
 def find_processes(api: Libraries, files: Sequence[Path]) -> list[Holder]:

@@ -1,4 +1,4 @@
-"""Folders of Windows gone through by plain calls: how much is in one, and how one of our own is removed.
+"""Folders of Windows gone through by plain calls: how much is in one, how it is called, and how it is removed.
 
 What a layer holds stops plain calls: paths of more than 260 units, names that end in a dot, files that this account may
 not read, or that are READONLY, and junctions, which Python 3.11 takes for folders and which lead to the disk of the
@@ -51,6 +51,14 @@ def count_bytes(folder: Path) -> int:
                 except OSError:
                     continue
     return size
+
+
+def is_called(folder: Path) -> bool:
+    """Whether a folder that is there is called by exactly this name.
+
+    Windows finds it by others too: in letters of other case, with dots and blanks at the end, by a short name.
+    """
+    return os.path.basename(os.path.realpath(folder)) == folder.name
 
 
 def remove_staged(api: Libraries, path: Path) -> None:

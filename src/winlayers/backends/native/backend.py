@@ -27,10 +27,11 @@ from winlayers.backends.native._busy import patiently
 from winlayers.backends.native._dlls import Libraries
 from winlayers.backends.native._exporting import export_tar, read_folder, read_scratch
 from winlayers.backends.native._files import LayerFiles
+from winlayers.backends.native._holders import refuse_running
 from winlayers.backends.native._importing import open_layer_writer
 from winlayers.backends.native._journal import Journal
 from winlayers.backends.native._ledger import Ledger, read_ledger, remove_ledger
-from winlayers.backends.native._plaintrees import count_bytes, remove_staged
+from winlayers.backends.native._plaintrees import count_bytes, is_called, remove_staged
 from winlayers.backends.native._table import FolderTable
 from winlayers.backends.sealed import index
 from winlayers.backends.sealed.space import full_disk_told
@@ -198,7 +199,8 @@ class NativeBackend:
     # -- asking ----------------------------------------------------------------------------------
 
     def exists(self, layer_id: str) -> bool:
-        if not (self._layers / layer_id).is_dir():
+        folder = self._layers / layer_id
+        if not folder.is_dir() or not is_called(folder):
             return False
         return not self._journal.names(layer_id) or self._was_created(layer_id)
 
@@ -234,12 +236,12 @@ class NativeBackend:
         if self._kind(layer_id) != "scratch":
             return TarEntries(self.export_tar(layer_id, chain), is_base=not len(chain))
         folder = self._layers / layer_id
+        parents = self._check_chain(chain)
+        is_mounted = _scratches.is_mounted(self._api, folder)
+        if is_mounted:
+            refuse_running(self._api, folder)  # its view would be taken away meanwhile
         return read_scratch(
-            self._api,
-            folder,
-            self._check_chain(chain),
-            self._staging(layer_id),
-            is_mounted=_scratches.is_mounted(self._api, folder),
+            self._api, folder, parents, self._staging(layer_id), is_mounted=is_mounted
         )
 
     def view(self, layer_id: str, chain: Chain) -> View:
@@ -270,7 +272,10 @@ class NativeBackend:
                 "Windows mounts scratches only, to be written, at a volume that it names itself; leave out "
                 "the path and the options"
             )
-        shown = _scratches.mount(self._api, self._layers / layer_id, self._check_chain(chain))
+        folder = self._layers / layer_id
+        parents = self._check_chain(chain)
+        refuse_running(self._api, folder)
+        shown = _scratches.mount(self._api, folder, parents)
         return Mount(Path(shown))
 
     def shows(self, mount: Mount) -> bool:
@@ -304,6 +309,8 @@ class NativeBackend:
                 self._undo(layer_id)  # its process died
             before = None
             if folder.exists():
+                if not is_called(folder):
+                    raise LayerExists(f"to Windows, {layer_id} is the same as a layer that exists")
                 if not may_be_created or self._kind(layer_id) != "created":
                     raise LayerExists(f"layer {layer_id} exists already")
                 before = {one.name: one.read_bytes() for one in folder.iterdir() if one.is_file()}
