@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -20,6 +21,7 @@ from winlayers.errors import Malformed, TooLarge
 MAX_DEPTH = 64
 """Objects and arrays within each other; real documents have 6."""
 
+_TOLD_SIZE = 300
 _MAX_SIZE_VALUE = (1 << 63) - 1
 _ESCAPED = re.compile("[<>&\u2028\u2029]")
 
@@ -156,7 +158,12 @@ class JsonObject:
 
     def refuse(self, reason: str) -> NoReturn:
         """Raise Malformed for this object."""
-        raise Malformed(self._what, reason)
+        raise malformed(self._what, reason)
+
+
+def malformed(what: str, reason: str) -> Malformed:
+    """The error for a document, its reason cut short where the document made it long."""
+    return Malformed(what, reason if len(reason) <= _TOLD_SIZE else f"{reason[:_TOLD_SIZE]}...")
 
 
 def read_object(raw: bytes, what: str, *, limit: int) -> dict[str, Any]:
@@ -216,12 +223,9 @@ def _unique(pairs: list[tuple[str, Any]], what: str) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) == len(pairs):
         return fields
-    seen: set[str] = set()
-    for name, _ in pairs:
-        if name in seen:
-            break
-        seen.add(name)
-    raise Malformed(what, f"{name!r} stands twice in one object")
+    counts = Counter(name for name, _ in pairs)
+    name = next(name for name, count in counts.items() if count > 1)
+    raise malformed(what, f"{name!r} stands twice in one object")
 
 
 def _refuse_number(name: str, what: str) -> NoReturn:

@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from winlayers.base.digest import Digest
-from winlayers.errors import InvalidArgument, Malformed, Unsupported
+from winlayers.errors import InvalidArgument, Unsupported
 from winlayers.oci import mediatypes
-from winlayers.oci._json import JsonObject, read_object
+from winlayers.oci._json import JsonObject, malformed, read_object
 from winlayers.oci.platform import Platform
 
 MAX_DOCUMENT_SIZE = 4 << 20
@@ -263,7 +263,7 @@ def _media_type_of(json: JsonObject, given: str) -> str:
     own = json.text("mediaType")
     if own and own not in known:
         raise Unsupported(
-            f"a document of type {own!r} is neither a manifest nor an index of images"
+            f"a document of type {own[:200]!r} is neither a manifest nor an index of images"
         )
     if given in known:
         if own and own != given:
@@ -302,7 +302,7 @@ def _parse_digest(text: str, what: str) -> Digest:
     try:
         return Digest.parse(text)
     except InvalidArgument as error:
-        raise Malformed(what, str(error)) from error
+        raise malformed(what, str(error)) from error
 
 
 def _parse_platform(json: JsonObject) -> Platform:

@@ -14,9 +14,25 @@ from dataclasses import dataclass
 
 from winlayers.errors import InvalidArgument
 
+BUILD_NAMES = {
+    14393: "ltsc2016",
+    16299: "1709",
+    17134: "1803",
+    17763: "ltsc2019",
+    18362: "1903",
+    18363: "1909",
+    19041: "2004",
+    19042: "20H2",
+    20348: "ltsc2022",
+    25398: "23H2",
+    26100: "ltsc2025",
+}
+"""What builds of Windows are called that images were made for."""
+
+_BUILDS = {name.lower(): build for build, name in BUILD_NAMES.items()} | {"1809": 17763}
 _PART = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _VERSION = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}){0,3}")
-_WITH_VERSION = re.compile(r"([^()]*)\(([^()]*)\)")
+_WITH_VERSION = re.compile(r"([^()]*)\(([^()]+)\)")
 _ARCHITECTURES = {
     "x86_64": ("amd64", ""),
     "x86-64": ("amd64", ""),
@@ -53,7 +69,8 @@ class Platform:
         """Read what a user wrote.
 
         Args:
-            text: ``windows/amd64:10.0.20348``, ``windows(10.0.17763)/amd64``, ``linux/arm64/v8``, ``windows``, ``arm64``.
+            text: ``windows/amd64:10.0.20348``, ``windows/amd64:ltsc2022``, ``windows(10.0.17763)/amd64``,
+                ``linux/arm64/v8``, ``windows``, ``arm64``.
             architecture: what is meant where only a system stands there.
         Returns:
             The platform, its architecture by its usual name; the system is Windows where none stands there.
@@ -72,8 +89,12 @@ class Platform:
         parts = [os_part, *rest.split("/")] if slash else [os_part]
         if len(parts) > 3 or not all(_PART.fullmatch(part) for part in (*parts, *features)):
             raise _wrong(text, "write os/architecture or os/architecture:version")
+        if build := _BUILDS.get(version.lower()):
+            version = f"10.0.{build}"
         if (colon or version) and not _VERSION.fullmatch(version):
-            raise _wrong(text, "a version is up to four numbers, as 10.0.20348")
+            raise _wrong(
+                text, "a version is up to four numbers, as 10.0.20348, or a name as ltsc2022"
+            )
         parts = [part.lower() for part in parts]
         if len(parts) == 1:
             parts = [parts[0], architecture] if parts[0] in _SYSTEMS else ["windows", parts[0]]
@@ -81,11 +102,15 @@ class Platform:
         return cls(parts[0], name, variant, version, features)
 
     def __str__(self) -> str:
-        """As ``parse`` reads it; ``unknown`` for what is not known."""
-        text = f"{self.os or 'unknown'}/{self.architecture or 'unknown'}"
+        """As ``parse`` reads it; what is no plain word is quoted, and what is not known is ``unknown``."""
+        system, version = _shown(self.os), self.os_version and _shown(self.os_version)
+        tail = f"/{_shown(self.architecture)}"
         if self.variant:
-            text += f"/{self.variant}"
-        return f"{text}:{self.os_version}" if self.os_version else text
+            tail += f"/{_shown(self.variant)}"
+        if self.os_features:
+            features = "".join(f"+{_shown(name)}" for name in self.os_features)
+            return f"{system}({version}{features}){tail}"
+        return f"{system}{tail}:{version}" if version else system + tail
 
     @property
     def version_numbers(self) -> tuple[int, ...]:
@@ -125,6 +150,12 @@ def _usual(architecture: str, variant: str) -> tuple[str, str]:
     name, implied = _ARCHITECTURES.get(architecture, (architecture, ""))
     variant = variant or implied or ("v7" if name == "arm" else "")
     return name, "" if (name, variant) in _PLAIN_VARIANTS else variant
+
+
+def _shown(text: str) -> str:
+    if not text:
+        return "unknown"
+    return text if _PART.fullmatch(text) else ascii(text)
 
 
 def _wrong(text: str, reason: str) -> InvalidArgument:

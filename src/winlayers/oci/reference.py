@@ -20,6 +20,10 @@ DEFAULT_TAG = "latest"
 MAX_REPOSITORY_SIZE = 255
 """Characters of a repository, the host left out."""
 
+MAX_HOST_SIZE = 255 + 6
+"""Characters of a host with its port."""
+
+_TOLD_SIZE = 300
 _OFFICIAL = "library/"
 _LABEL = r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])"
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?")
@@ -34,7 +38,7 @@ class Reference:
 
     Attributes:
         host: with its port, ``docker.io``, ``127.0.0.1:5000``.
-        repository: ``library/ubuntu``.
+        repository: ``library/ubuntu``; in full, also that of ``docker.io``.
         tag: or ``""``.
         digest: of the manifest or index, or None.
     """
@@ -45,10 +49,10 @@ class Reference:
     digest: Digest | None = None
 
     def __post_init__(self) -> None:
-        whole = f"{self.host}/{self.repository}"
-        if not _HOST.fullmatch(self.host):
+        whole = f"{self.host}/{self.repository}"[:_TOLD_SIZE]
+        if len(self.host) > MAX_HOST_SIZE or not _HOST.fullmatch(self.host):
             raise InvalidReference(
-                f"{whole!r} is not the name of an image: {self.host!r} is no host"
+                f"{whole!r} is not the name of an image: {self.host[:_TOLD_SIZE]!r} is no host"
             )
         if len(self.repository) > MAX_REPOSITORY_SIZE:
             raise InvalidReference(
@@ -61,7 +65,7 @@ class Reference:
             )
         if self.tag and not _TAG.fullmatch(self.tag):
             raise InvalidReference(
-                f"{self.tag[:200]!r} is not a tag: up to 128 letters, digits, '_', '.' and '-'"
+                f"{self.tag[:_TOLD_SIZE]!r} is not a tag: up to 128 letters, digits, '_', '.' and '-'"
             )
 
     @classmethod
@@ -75,12 +79,13 @@ class Reference:
         Raises:
             InvalidReference: it is no name.
         """
+        told = text[:_TOLD_SIZE]
         rest, at, digest_text = text.partition("@")
         if at:
             try:
                 digest = Digest.parse(digest_text)
             except InvalidArgument as error:
-                raise InvalidReference(f"{text!r} is not the name of an image: {error}") from error
+                raise InvalidReference(f"{told!r} is not the name of an image: {error}") from error
         else:
             digest = None
         if _IMAGE_ID.fullmatch(rest):
@@ -88,7 +93,7 @@ class Reference:
         host, rest = _split_host(rest)
         repository, colon, tag = rest.partition(":")
         if colon and not tag:
-            raise InvalidReference(f"{text!r} is not the name of an image: its tag is empty")
+            raise InvalidReference(f"{told!r} is not the name of an image: its tag is empty")
         if host == DEFAULT_HOST and "/" not in repository:
             repository = _OFFICIAL + repository
         return cls(host, repository, tag, digest)
@@ -107,8 +112,10 @@ class Reference:
         if self.host != DEFAULT_HOST:
             return str(self)
         short = self.repository.removeprefix(_OFFICIAL)
-        if "/" in short or Reference.parse(short).name != self.name:
+        if "/" in short or _IMAGE_ID.fullmatch(short):
             short = self.repository
+        if _split_host(short) != (DEFAULT_HOST, short):
+            return str(self)
         return short + self._suffix()
 
     def with_default_tag(self) -> Reference:

@@ -208,6 +208,20 @@ def test_malformed_document_says_why(value: dict[str, Any], media_type: str, rea
     assert reason in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        a_manifest(schemaVersion=["x"] * 10_000),
+        a_manifest(config=a_descriptor(digest="x" * 10_000)),
+        an_index(mediaType="x" * 10_000),
+    ],
+)
+def test_message_about_a_huge_value_is_short(value: dict[str, Any]) -> None:
+    with pytest.raises((Malformed, Unsupported)) as caught:
+        parse_document(json.dumps(value).encode())
+    assert len(str(caught.value)) < 500
+
+
 def test_entry_of_an_index_is_named_in_errors() -> None:
     with pytest.raises(Malformed, match="index, manifest 1, platform: 'os' is not a string"):
         as_index(an_index(a_descriptor("x"), a_descriptor("x", platform={"os": 1})))
