@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 PORTABLE = "portable"
 NATIVE = "native"
+LEDGERS = "winlayers"
 
 _WINDOWS_NAMES = ("Files", "sandbox.vhdx")
 
@@ -33,7 +34,7 @@ def choose_backend(wanted: str, root: Path) -> str:
     Raises:
         IllegalState: the store was made by the other one.
     """
-    made_by = next(_makers(root / LAYERS), None)
+    made_by = NATIVE if (root / LEDGERS).is_dir() else next(_makers(root / LAYERS), None)
     if wanted == AUTO:
         return made_by or (NATIVE if _has_native() else PORTABLE)
     if made_by == PORTABLE and wanted == NATIVE:

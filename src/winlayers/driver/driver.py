@@ -46,6 +46,7 @@ from winlayers.errors import (
     StoreCorrupt,
     StoreLocked,
     Unsupported,
+    WinlayersError,
 )
 from winlayers.layer.chain import Chain
 from winlayers.layer.entry import EntryKind, LayerSummary
@@ -436,7 +437,7 @@ class Driver:
         """Remove what is left of a layer; what happened. Who may not remove it can read all the same."""
         try:
             self._backend.destroy(name)
-        except OSError as error:
+        except (OSError, WinlayersError) as error:
             _log.warning("what is left of a removed layer cannot be removed: %s: %s", name, error)
             return f"could not remove {name}: {error}"
         return f"removed {name}"

@@ -105,18 +105,54 @@ def remove_tree(path: Path) -> None:
     Raises:
         OSError: something cannot be removed.
     """
-    import shutil  # not at the top: what it brings along takes 3 ms, and an import rarely needs it
-
     for attempt in range(1, _REMOVE_ATTEMPTS + 1):
         try:
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+                _remove_folder(path)
             else:
                 path.unlink(missing_ok=True)
             return
         except OSError as error:
             if error.errno not in _MEANWHILE or attempt == _REMOVE_ATTEMPTS:
                 raise
+
+
+def _remove_folder(path: Path) -> None:
+    import shutil  # not at the top: what it brings along takes 3 ms, and an import rarely needs it
+
+    try:
+        shutil.rmtree(path)
+    except (RecursionError, PermissionError, OSError) as error:
+        is_deep = isinstance(error, RecursionError) or error.errno == errno.ENAMETOOLONG
+        if sys.platform == "win32" or not (is_deep or isinstance(error, PermissionError)):
+            raise
+        _remove_flattened(os.fsencode(path))
+
+
+def _remove_flattened(root: bytes) -> None:
+    """Remove a folder of any depth, whatever its folders allow to their owner.
+
+    Each folder below is first brought to right below the root, so that no path grows long.
+    """
+    pending = [root]
+    while pending:
+        folder = pending.pop()
+        os.chmod(folder, 0o700)
+        with os.scandir(folder) as found:
+            entries = list(found)
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+                continue
+            place = entry.path
+            if folder != root:
+                os.chmod(place, 0o700)  # to move a folder is to write into it
+                place = root + b"/" + os.urandom(16).hex().encode()
+                os.rename(entry.path, place)
+            pending.append(place)
+        if folder != root:
+            os.rmdir(folder)
+    os.rmdir(root)
 
 
 def _lock_of(folder: Path) -> FileLock:
