@@ -1,8 +1,7 @@
 """Which image of an index is meant: for Windows that hangs on the build.
 
 Two rules say what a Windows of some build runs. Docker's: images of no later build. containerd's: before build 20348
-the same build alone; from then on, builds from the last long-term release that is no later than the host up to the
-host. The first is true with Hyper-V's help, the second without. Images are put in order by the closest rule that
+the same build alone; from then on, builds from the last long-term release before the host's build up to the host's. The first is true with Hyper-V's help, the second without. Images are put in order by the closest rule that
 lets them through; within a rule the newest build comes first, then the fewest features, then the newest revision,
 then the order of the index.
 
@@ -23,7 +22,7 @@ from winlayers.oci.model import Descriptor, Index
 from winlayers.oci.platform import Platform
 
 LTSC_BUILDS = (20348, 26100)
-"""Long-term releases whose images later builds run without Hyper-V."""
+"""Long-term releases whose images later builds run without Hyper-V, up to and with the next one."""
 
 _ATTESTATION = "vnd.docker.reference.type"
 _TOLD_COUNT = 20
@@ -128,8 +127,9 @@ def docker_allows(host_build: int, image_build: int) -> bool:
 
 def containerd_allows(host_build: int, image_build: int) -> bool:
     """containerd's rule: what runs without Hyper-V."""
-    releases = [build for build in LTSC_BUILDS if build <= host_build]
-    lowest = max(releases) if releases else host_build
+    if host_build < LTSC_BUILDS[0]:
+        return image_build == host_build
+    lowest = max((build for build in LTSC_BUILDS if build < host_build), default=LTSC_BUILDS[0])
     return lowest <= image_build <= host_build
 
 

@@ -72,6 +72,16 @@ def test_host_between_two_long_term_releases_runs_the_earlier_one() -> None:
     ]
 
 
+def test_host_of_a_long_term_release_runs_the_one_before() -> None:
+    assert [fit for _, fit in pick("windows/amd64:ltsc2025", *MIXED)] == [
+        Fit.BUILD,
+        Fit.PROCESS,
+        Fit.PROCESS,
+        Fit.PROCESS,
+        Fit.ISOLATED,
+    ]
+
+
 def test_version_that_is_wanted_goes_before_the_host() -> None:
     chosen = pick("windows/amd64:10.0.17763", *MIXED, host_build=26100)
     assert chosen == [("10.0.17763.100", Fit.BUILD)]
@@ -179,10 +189,13 @@ def test_index_as_a_document() -> None:
         (22000, 20348, True, True),
         (25398, 20348, True, True),
         (25398, 25398, True, True),
-        (26100, 20348, True, False),
-        (26100, 25398, True, False),
+        (26100, 17763, True, False),
+        (26100, 20348, True, True),
+        (26100, 25398, True, True),
         (26100, 26100, True, True),
         (27000, 26100, True, True),
+        (27000, 25398, True, False),
+        (27000, 20348, True, False),
         (26100, 27000, False, False),
     ],
 )
