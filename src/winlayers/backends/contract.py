@@ -183,6 +183,17 @@ class ScratchAccess(Protocol):
         """
 
 
+@runtime_checkable
+class ImportsAhead(Protocol):
+    """A backend that can begin to import a layer before its parents are there.
+
+    They have to be there when the tar has come to its end: links are looked up in them then, not before.
+    """
+
+    imports_ahead: bool
+    """True."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
     """A layer that is shown at a path.

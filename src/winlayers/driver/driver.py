@@ -17,7 +17,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self, runtime_checkable
 
-from winlayers.backends.contract import Backend, ImportPolicy, Mounts, ScratchAccess, Usage
+from winlayers.backends.contract import (
+    Backend,
+    ImportPolicy,
+    ImportsAhead,
+    Mounts,
+    ScratchAccess,
+    Usage,
+)
 from winlayers.base.digest import Digest
 from winlayers.base.locking import FileLock
 from winlayers.base.progress import Cancel, NullProgress, Progress
@@ -322,6 +329,7 @@ class Driver:
         parent: str,
         source: BinaryIO,
         *,
+        coming: Chain | None = None,
         digest: Digest | None = None,
         diff_id: Digest | None = None,
         policy: ImportPolicy | None = None,
@@ -335,6 +343,8 @@ class Driver:
             layer_id: name of the new layer; one that was created and not filled is filled.
             parent: the layer that it stands on, or ``""`` for a base layer.
             source: the tar, gzip, zstd or not compressed; only ``read`` is used.
+            coming: the whole chain that the layer stands on, where some of it is still being imported
+                (see ``imports_ahead``) and will be there when ``source`` ends; None where all is there.
             digest: of the bytes of ``source``, compared at the end.
             diff_id: of the uncompressed tar, compared at the end.
             policy: what is let pass.
@@ -348,7 +358,7 @@ class Driver:
         """
         check_layer_id(layer_id)
         resolved = self._resolve(layer_id)
-        chain = self._chain_on(parent)
+        chain = self._chain_on(parent) if coming is None else coming
         job = ImportJob(
             resolved,
             chain,
@@ -366,6 +376,11 @@ class Driver:
         except RemoteFailure as error:
             self._clean_up_after(error)
             raise
+
+    @property
+    def imports_ahead(self) -> bool:
+        """Whether an import may begin before the layers are there that the new one stands on."""
+        return isinstance(self._backend, ImportsAhead)
 
     def layers(self) -> list[str]:
         """The ids of all layers, sorted; those on their way out are not among them."""

@@ -129,8 +129,8 @@ class LedgerWriter:
         Raises:
             Malformed: it breaks a law of layers.
         """
-        self._builder.finish(find_in_parents)
         self._framer.end(offset)
+        self._builder.finish(find_in_parents)
 
     @property
     def size(self) -> int:

@@ -79,6 +79,8 @@ class PortableBackend:
             never is.
     """
 
+    imports_ahead = True
+
     def __init__(
         self,
         root: Path,
@@ -456,7 +458,7 @@ class PortableBackend:
         """Write pack and index of one layer."""
         # Not at the top: who only reads, or has a child import, starts 20 ms sooner without them.
         from winlayers.backends.portable._pack import PackingSource, PackWriter
-        from winlayers.backends.sealed.building import IndexBuilder, index_tar
+        from winlayers.backends.sealed.building import IndexBuilder, add_headers
 
         policy = request.policy
         with (
@@ -472,8 +474,10 @@ class PortableBackend:
             closing(_Parents(self, request.chain)) as parents,
         ):
             source = PackingSource(request.tar, pack)
-            has_end = index_tar(source, builder, parents.find)
+            has_end = add_headers(source, builder)
             source.drain()
+            # Only now: a parent that is imported at the same time need not be there before.
+            builder.finish(parents.find)
             facts = request.confirm(pack.size)
             if not (has_end or facts.verified or policy.allow_unterminated):
                 raise Malformed(

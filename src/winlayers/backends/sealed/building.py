@@ -494,10 +494,23 @@ def index_tar(
     Returns:
         Whether there was an end marker.
     """
+    has_end = add_headers(source, builder)
+    builder.finish(find_in_parents)
+    return has_end
+
+
+def add_headers(source: TarSource, builder: IndexBuilder) -> bool:
+    """Read a tar to its end marker, and leave it to the caller to finish the index.
+
+    Args:
+        source: the tar; what follows the end marker is left in it.
+        builder: takes the headers.
+    Returns:
+        Whether there was an end marker.
+    """
     reader = TarReader(source)
     for header in reader:
         builder.add(header)
-    builder.finish(find_in_parents)
     return reader.end_marker > 0
 
 
