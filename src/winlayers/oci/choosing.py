@@ -1,9 +1,10 @@
 """Which image of an index is meant: for Windows that hangs on the build.
 
 Two rules say what a Windows of some build runs. Docker's: images of no later build. containerd's: before build 20348
-the same build alone; from then on, builds from the last long-term release before the host's build up to the host's. The first is true with Hyper-V's help, the second without. Images are put in order by the closest rule that
-lets them through; within a rule the newest build comes first, then the fewest features, then the newest revision,
-then the order of the index.
+the same build alone; from then on, builds from the last long-term release before the host's build up to the host's.
+The first is true with Hyper-V's help, the second without. Images are put in order by the closest rule that lets them
+through; within a rule the newest build comes first, then the fewest features, then the newest revision, then the
+order of the index.
 
 This module reads no documents but the index: whoever calls looks into configs where it is silent.
 
