@@ -21,6 +21,9 @@ from winlayers.errors import Malformed, TooLarge
 MAX_DEPTH = 64
 """Objects and arrays within each other; real documents have 6."""
 
+MAX_BRACKETS = 200_000
+"""Objects and arrays in one document, which cost far more memory than bytes; an index of 10,000 images has 30,000."""
+
 _TOLD_SIZE = 300
 _MAX_SIZE_VALUE = (1 << 63) - 1
 _ESCAPED = re.compile("[<>&\u2028\u2029]")
@@ -176,11 +179,13 @@ def read_object(raw: bytes, what: str, *, limit: int) -> dict[str, Any]:
     Returns:
         Its fields in their order.
     Raises:
-        TooLarge: it has more bytes.
+        TooLarge: it has more bytes, or more objects and arrays than are taken.
         Malformed: it is no JSON, no object, too deep, or has a name twice in one object.
     """
     if len(raw) > limit:
         raise TooLarge(f"{what} has {len(raw)} bytes; at most {limit} are taken")
+    if raw.count(b"{") + raw.count(b"[") > MAX_BRACKETS:
+        raise TooLarge(f"{what} has more than {MAX_BRACKETS} objects and arrays")
     try:
         value = json.loads(
             raw.decode("utf-8"),

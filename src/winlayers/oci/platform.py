@@ -30,6 +30,7 @@ BUILD_NAMES = {
 """What builds of Windows are called that images were made for."""
 
 _BUILDS = {name.lower(): build for build, name in BUILD_NAMES.items()} | {"1809": 17763}
+_TOLD_SIZE = 64
 _PART = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _VERSION = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}){0,3}")
 _WITH_VERSION = re.compile(r"([^()]*)\(([^()]+)\)")
@@ -155,7 +156,7 @@ def _usual(architecture: str, variant: str) -> tuple[str, str]:
 def _shown(text: str) -> str:
     if not text:
         return "unknown"
-    return text if _PART.fullmatch(text) else ascii(text)
+    return text if _PART.fullmatch(text) else ascii(text[:_TOLD_SIZE])
 
 
 def _wrong(text: str, reason: str) -> InvalidArgument:

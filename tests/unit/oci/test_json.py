@@ -51,7 +51,7 @@ def test_object_keeps_the_order_of_its_fields() -> None:
         (b'{"a":"\xff"}', "not UTF-8"),
         (b"\xef\xbb\xbf{}", "not JSON"),
         (b'{"a":' * 100 + b"1" + b"}" * 100, "deeper than 64"),
-        (b'{"a":' + b"[" * 200_000, "deeper than 64"),
+        (b'{"a":' + b"[" * 190_000, "deeper than 64"),
     ],
 )
 def test_text_that_readers_could_differ_on_is_malformed(raw: bytes, reason: str) -> None:
@@ -70,6 +70,11 @@ def test_depth_up_to_the_limit_is_read() -> None:
 def test_size_is_checked_first() -> None:
     with pytest.raises(TooLarge, match="text has 3 bytes; at most 2"):
         read_object(b"xxx", "text", limit=2)
+
+
+def test_objects_and_arrays_are_counted_before_they_are_made() -> None:
+    with pytest.raises(TooLarge, match="more than 200000 objects and arrays"):
+        read(b'{"a":[' + b"[]," * 200_000 + b"[]]}")
 
 
 def test_written_as_go_does() -> None:

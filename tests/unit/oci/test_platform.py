@@ -90,6 +90,7 @@ def test_written_as_it_is_read(text: str) -> None:
 
 def test_text_of_a_document_is_shown_without_control_characters() -> None:
     assert str(Platform("", "")) == "unknown/unknown"
+    assert len(str(Platform("x" * 1000, "é" * 1000))) < 400
     platform = Platform("\x1b[2J", "é", "v 1", "\n", ("\r",))
     assert str(platform) == r"'\x1b[2J'('\n'+'\r')/'\xe9'/'v 1'"
 
