@@ -35,6 +35,7 @@ from winlayers.errors import (
     InvalidArgument,
     LayerExists,
     LayerMounted,
+    Malformed,
     NoSpace,
     StoreCorrupt,
     Unsupported,
@@ -361,6 +362,37 @@ def test_base_layer_without_a_ledger_has_the_boot_configuration_it_came_with(
         assert tar.read() == first.read()
     with backend.view("base", Chain()) as view:
         assert content_at(view, BOOT) == (b"boot configuration" if has_copy else changed)
+
+
+@pytest.mark.parametrize("parents", [(), ("base",)])
+def test_file_with_the_boot_configuration_as_another_name_stays_as_it_came(
+    backend: NativeBackend, parents: tuple[str, ...]
+) -> None:
+    backend.import_tar(an_import("base", layer_tar(a_layer(a_file("Files/a")))))
+    file, link = a_file("UtilityVM/Files/x", b"x"), a_link(BOOT, "UtilityVM/Files/x")
+    tar = layer_tar(a_layer(file, link))
+    backend.import_tar(an_import("new", tar, *parents))
+    with backend.export_tar("new", Chain(parents)) as exported:
+        assert exported.read() == tar
+
+
+@pytest.mark.parametrize("parents", [(), ("base",)])
+def test_folder_with_the_name_of_the_boot_configuration(
+    backend: NativeBackend, tmp_path: Path, parents: tuple[str, ...]
+) -> None:
+    backend.import_tar(an_import("base", layer_tar(a_layer(a_file("Files/a")))))
+    tar = layer_tar(a_layer(a_directory(BOOT, {"stream": b"s"})))
+    backend.import_tar(an_import("new", tar, *parents))
+    assert not (tmp_path / "docker/windowsfilter/new/bcd.bak").exists()
+    with backend.export_tar("new", Chain(parents)) as exported:
+        assert exported.read() == tar
+
+
+def test_hard_link_to_a_folder_is_no_layer(backend: NativeBackend) -> None:
+    layer = a_layer(a_directory("Files/d"), a_link("Files/l", "Files/d"))
+    with pytest.raises(Malformed, match="is a folder") as caught:
+        backend.import_tar(an_import("base", layer_tar(layer)))
+    assert caught.value.finding == "link-to-directory"
 
 
 # Where it works

@@ -298,8 +298,8 @@ uint32_t fake_tag(const char *path) {
     for (size_t o = 0; o + 20 <= n; o += record(b + o)) if (get(b + o, 4) == 8 && get(b + o + 8, 8) >= 4) tag = (uint32_t)get(b + o + 20, 4);
     free(b); return tag;
 }
-uint8_t *fake_stream(const char *path, const char *name, size_t *n) {
-    size_t m, o = 0; uint8_t *b = fake_kept(fake_key(path), "backup", &m), *out = NULL; *n = 0;
+uint8_t *fake_stream(uint64_t key, const char *name, size_t *n) {
+    size_t m, o = 0; uint8_t *b = fake_kept(key, "backup", &m), *out = NULL; *n = 0;
     for (; o + 20 <= m && !out; o += record(b + o)) {
         wc w[PMAX]; char u8[PMAX]; size_t bytes = get(b + o + 16, 4), size = get(b + o + 8, 8);
         if (get(b + o, 4) != 4 || bytes >= 2 * PMAX) continue;
@@ -324,6 +324,7 @@ static int f_info(void *h, uint64_t *key, uint64_t *size, int *dir) {
 #endif
     return 0;
 }
+uint64_t fake_key_of(void *h) { uint64_t key, size; int dir; return f_info(h, &key, &size, &dir) ? 0 : key; }
 static int f_io(void *h, int wr, uint64_t off, void *p, size_t n) {
 #ifdef _WIN32
     LARGE_INTEGER o; DWORD k; o.QuadPart = (LONGLONG)off;
@@ -586,7 +587,7 @@ API hr_t ProcessBaseImage(const wc *path) {
 }
 API hr_t ProcessUtilityImage(const wc *path) {
     char P[PMAX], a[PMAX]; ENTER("ProcessUtilityImage", "%s", fake_u8(path, P, PMAX)); native(P);
-    size_t n; uint8_t *m = slurp(join(a, P, "Files/EFI/Microsoft/Boot/BCD"), &n);
+    size_t n; uint8_t *m = kind(join(a, P, "Files/EFI/Microsoft/Boot/BCD")) == 1 ? slurp(a, &n) : NULL;
     if (!m && !fake_setting("FAKE_BARE")) return HR(E_FNF);
     if (m) { FILE *f = fopen8(a, "ab"); fputs("[mutated]", f); fclose(f); free(m); }   /* the real call rewrites it too */
     spits(P, "SystemTemplateBase.vhdx", "vhdx 0\n"); spits(P, "SystemTemplate.vhdx", "vhdx 0\n"); return 0;

@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from winlayers.backends.native import _folder, _hcs
+from winlayers.backends.native import _hcs
 from winlayers.backends.native._dlls import Libraries
 from winlayers.backends.native._finishing import (
     UTILITY_FILES,
     process_utility_vm,
     set_folder_times,
 )
-from winlayers.backends.native._placing import explained, find_below, place_entry
+from winlayers.backends.native._placing import find_below, place_entry, place_link
 from winlayers.errors import Malformed
 from winlayers.formats.filetime import BasicInfo
-from winlayers.layer.entry import Entry, EntryKind, LayerSummary, Part
+from winlayers.layer.entry import FILE_ATTRIBUTE_DIRECTORY, Entry, EntryKind, LayerSummary, Part
 from winlayers.layer.findings import Finding
 from winlayers.layer.names import MUTATED_FILES
 from winlayers.layer.transporthost import info_of
@@ -61,7 +61,7 @@ class BaseWriter:
         """
         check_place(entry.path)
         entry = without_steering(entry, self._report)
-        backup = MUTATED_FILES.get(entry.path, "")
+        backup = MUTATED_FILES.get(entry.path, "") if entry.kind is EntryKind.FILE else ""
         place_entry(self._api, self._handle, entry, parts, backup=backup)
         if entry.kind is EntryKind.DIRECTORY:
             self._directories.append((entry.path, info_of(entry)))
@@ -79,14 +79,17 @@ class BaseWriter:
         """
         check_place(entry.path)
         check_link(entry.path, entry.target)
-        if find_below(self._api, self._handle, entry.target) is None:
+        target = find_below(self._api, self._handle, entry.target)
+        if target is None:
             reason = f"failed to find link target {entry.target!r}"
             self._broken_link = self._broken_link or Malformed(
                 "layer folder", reason, entry=entry.path, finding="link-target-missing"
             )
             return
-        with explained(entry.path):
-            _folder.link_below(self._api, self._handle, entry.path, self._handle, entry.target)
+        if target.attributes & FILE_ATTRIBUTE_DIRECTORY:
+            reason = f"its target {entry.target!r} is a folder"
+            raise Malformed("layer folder", reason, entry=entry.path, finding="link-to-directory")
+        place_link(self._api, self._handle, entry.path, self._handle, entry.target)
         self._entry_count += 1
 
     def remove(self, path: str) -> None:

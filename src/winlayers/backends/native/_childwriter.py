@@ -25,7 +25,7 @@ from winlayers.backends.native._finishing import (
     process_utility_vm,
     set_folder_times,
 )
-from winlayers.backends.native._placing import explained, find_below
+from winlayers.backends.native._placing import find_below, place_link
 from winlayers.backends.native._transporthost import NativeHost
 from winlayers.errors import Malformed
 from winlayers.layer.entry import Entry, LayerSummary, Part
@@ -101,8 +101,7 @@ class ChildWriter:
         for link in written.links:
             source = self._host.handle(link.source or self._folder)
             _folder.remove_tree(self._api, layer, link.path)
-            with explained(link.path):
-                _folder.link_below(self._api, layer, link.path, source, link.target)
+            place_link(self._api, layer, link.path, source, link.target)
         set_folder_times(self._api, layer, written.directories)
         if written.has_utility_vm and find_below(self._api, layer, UTILITY_FILES) is not None:
             process_utility_vm(self._api, layer, self._folder)

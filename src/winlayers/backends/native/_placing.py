@@ -21,6 +21,7 @@ from winlayers.errors import Malformed, TooManyLinks, Unsupported, WindowsCallFa
 from winlayers.formats.filetime import BasicInfo
 from winlayers.layer.backupcontents import write_backup
 from winlayers.layer.entry import Entry, EntryKind, Part
+from winlayers.layer.names import MUTATED_FILES, fold
 from winlayers.layer.transporthost import info_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _READ_AND_WRITE = Access.GENERIC_READ | Access.GENERIC_WRITE
 _WITH_SECURITY = Access.WRITE_DAC | Access.WRITE_OWNER | Access.ACCESS_SYSTEM_SECURITY
 
+_CHANGED = frozenset(map(fold, MUTATED_FILES))
 _THERE_ALREADY = frozenset({80, 183})
 _NOT_FOLDERS = frozenset({267, 4395})
 _TOO_MANY_LINKS = 1142
@@ -120,6 +122,27 @@ def copy_with_metadata(
         _folder.write_info(api, copied, _folder.read_info(api, original))
         with reading_backup(api, original) as reader, writing_backup(api, copied) as writer:
             copy(reader, writer)
+
+
+def place_link(api: Libraries, folder: int, path: str, source_folder: int, source: str) -> None:
+    """Give a file one more name; but a file that Windows changes later becomes one of its own.
+
+    Args:
+        api: the libraries.
+        folder: handle of the folder that the new name is below.
+        path: the new name; nothing is there, and its parent exists.
+        source_folder: handle of the folder that the file is below.
+        source: the file.
+    Raises:
+        Malformed: something is there, or no folder for it.
+        TooManyLinks: the file has as many names as it can.
+        WindowsCallFailed: Windows fails otherwise.
+    """
+    with explained(path):
+        if fold(path) in _CHANGED:
+            copy_with_metadata(api, source_folder, source, folder, path)
+        else:
+            _folder.link_below(api, folder, path, source_folder, source)
 
 
 def find_below(api: Libraries, folder: int, path: str) -> BasicInfo | None:

@@ -108,7 +108,7 @@ class NativeHost:
             *(self._api, self.handle(folder.root), entry, parts),
             disposition=_folder.CREATE if is_file else _folder.OPEN,
             security=not path.startswith(f"{HIVES}/"),
-            backup=MUTATED_FILES.get(path, ""),
+            backup=MUTATED_FILES.get(path, "") if is_file else "",
         )
 
     def remove(self, folder: TransportFolder, path: str) -> None:
