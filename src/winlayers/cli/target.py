@@ -147,14 +147,12 @@ def _open_layer(session: Session, text: str) -> Target:
         if os.path.isfile(text):
             error.add_note(f"To look into a tar, say tar:{text}")
         raise
-    from winlayers.backends.portable.lookup import is_scratch_folder
-
     is_base = not len(driver.chain(layer_id))
-    folder = session.home / LAYERS / layer_id
+    is_scratch = driver.usage(layer_id).kind == "scratch"
     view = driver.view(layer_id)
     table, parents = _own_and_parents(view, layer_id)
     committed = None
-    if is_scratch_folder(folder):
+    if is_scratch:
         table, committed = None, lambda: _open_committed(session, driver, layer_id, is_base=is_base)
     return Target(
         layer_id,
@@ -162,7 +160,7 @@ def _open_layer(session: Session, text: str) -> Target:
         table,
         parents,
         is_base,
-        lambda: stored_findings(folder, layer_id),
+        lambda: _findings_of(table),
         view.close,
         committed,
     )
@@ -186,17 +184,11 @@ def _own_and_parents(view: View, layer_id: str) -> tuple[LayerTable | None, tupl
     return None, tables  # the layer was created and holds nothing, so its parents show alone
 
 
-def stored_findings(folder: Path, label: str) -> list[Finding]:
-    """What the import of a layer found, from the layer's folder."""
-    from winlayers.backends.portable.lookup import open_layer_folder
+def _findings_of(table: LayerTable | None) -> list[Finding]:
+    """What the import of a layer found; of one that was created and holds nothing there is none."""
+    from winlayers.backends.sealed.table import IndexTable
 
-    table = open_layer_folder(folder, label)
-    if table is None:
-        return []
-    try:
-        return list(table.findings())
-    finally:
-        table.close()
+    return list(table.findings()) if isinstance(table, IndexTable) else []
 
 
 def _open_tar(session: Session, transport: str, rest: str) -> Target:

@@ -10,8 +10,9 @@ memory there.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from winlayers.backends.contract import Mount
 from winlayers.driver.database import open_database
@@ -26,7 +27,18 @@ CREATE TABLE IF NOT EXISTS mounts (
     started TEXT NOT NULL
 ) WITHOUT ROWID
 """
+_VOLUME = re.compile(r"\\\\\?\\Volume\{[^\\]*\}")
 _COLUMNS = "layer_id, path, read_only, raw, pid, started"
+
+
+def mount_text(path: PurePath) -> str:
+    r"""The path of a mount as programs take it.
+
+    Without the backslash at its end, which ``Path`` of Python 3.11 drops, ``\\?\Volume{guid}\`` is the device that
+    the volume is on.
+    """
+    text = str(path)
+    return f"{text}\\" if _VOLUME.fullmatch(text) else text
 
 
 @dataclass(frozen=True, slots=True)

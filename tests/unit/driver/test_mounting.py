@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
@@ -17,6 +17,7 @@ from winlayers.backends.portable.backend import PortableBackend
 from winlayers.base.processes import process_start_time
 from winlayers.driver.driver import Driver
 from winlayers.driver.importing import InlineImporter
+from winlayers.driver.mounting import mount_text
 from winlayers.errors import InUse, LayerMounted, LayerNotFound, Unsupported
 from winlayers.layer.chain import Chain
 
@@ -196,3 +197,15 @@ def test_backend_without_mounts_says_so(tmp_path: Path) -> None:
     driver.create_read_write("c")
     with pytest.raises(Unsupported, match="without a means to mount"):
         driver.get("c")
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("\\\\?\\Volume{12-ab}\\", "\\\\?\\Volume{12-ab}\\"),
+        ("\\\\?\\Volume{12-ab}\\x", "\\\\?\\Volume{12-ab}\\x"),
+        ("C:\\mounts\\x", "C:\\mounts\\x"),
+    ],
+)
+def test_volume_keeps_the_backslash_at_its_end(path: str, text: str) -> None:
+    assert mount_text(PureWindowsPath(path)) == text

@@ -280,7 +280,7 @@ class NativeBackend:
 
     def shows(self, mount: Mount) -> bool:
         """See ``backends.contract.Mounts``."""
-        return mount.path.exists()
+        return os.path.exists(f"{mount.path}{os.sep}")  # of a volume, not the device that it is on
 
     def publish(self, layer_id: str, path: Path) -> None:
         """See ``backends.contract.Mounts``: what is written is on the disk of the scratch at once."""

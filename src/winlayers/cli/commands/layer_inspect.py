@@ -17,6 +17,7 @@ from winlayers.cli.target import (
     open_target,
     resolve_layer,
 )
+from winlayers.driver.mounting import mount_text
 from winlayers.layer.findings import Finding
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def run(session: Session, layer_id: str) -> None:
             "children": driver.children(resolved),
             "os_build": os_build.version if os_build else None,
             "os_product": (os_build.product or None) if os_build else None,
-            "mounted_at": str(mounted.path) if mounted else None,
+            "mounted_at": mount_text(mounted.path) if mounted else None,
             "dir": driver.get_metadata(resolved)["dir"],
             "findings": [finding_json(finding) for finding in findings],
         }

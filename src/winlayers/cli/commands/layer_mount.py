@@ -10,6 +10,7 @@ from winlayers.cli.layerrows import mount_of
 from winlayers.cli.options import FolderPath, command, pass_session, raw_option
 from winlayers.cli.session import Session
 from winlayers.cli.target import complete_target, resolve_layer
+from winlayers.driver.mounting import mount_text
 from winlayers.errors import LayerMounted
 
 
@@ -47,4 +48,4 @@ def run(
         if mount_of(session.home, resolved) is not None:
             error.add_note(f"'winlayers layer unmount {resolved}' ends that mount.")
         raise
-    session.out.line(str(path))
+    session.out.line(mount_text(path))
