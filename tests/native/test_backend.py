@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import shutil
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tests.support.builders import (
 from tests.support.dockerroot import record_layer
 from winlayers.backends.choice import choose_backend
 from winlayers.backends.native import _hcs, _scratches, _tarimport
+from winlayers.backends.native import backend as native
 from winlayers.backends.native._ledger import remove_ledger
 from winlayers.backends.native.backend import NativeBackend
 from winlayers.backends.native.presence import has_layer_calls
@@ -43,6 +45,7 @@ from winlayers.errors import (
     WrongPlatform,
 )
 from winlayers.layer.chain import Chain
+from winlayers.layer.dockerlayerdb import LayerDatabase
 
 BASE = a_layer(
     a_file("Files/a.txt", b"a of the base", {"s": b"stream"}),
@@ -105,6 +108,27 @@ def test_root_of_docker_gives_the_digests_that_docker_recorded(
     with driver.view("child") as view:
         assert content_at(view, "Files/A.TXT", "t") == b"t"
         assert content_at(view, "Files/l") == b"a of the base"
+
+
+def test_records_of_docker_are_listed_once_and_anew_where_docker_has_more(
+    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "docker"
+    as_docker_left_it(driver, root, is_recorded=False)
+    parent = record_layer(root, "base", layer_tar(BASE))
+    read: list[Path] = []
+
+    def read_database(root: Path) -> LayerDatabase:
+        read.append(root)
+        return LayerDatabase(root)
+
+    monkeypatch.setattr(native, "LayerDatabase", read_database)
+    assert [bool(driver.usage(one).summary.diff_id) for one in driver.layers()] == [True, False]
+    assert len(read) == 1
+    os.utime(root / native.LAYERDB, ns=(0, 0))  # whatever the clock of the file system ticks in
+    record_layer(root, "child", layer_tar(CHILD), parent)
+    assert [bool(driver.usage(one).summary.diff_id) for one in driver.layers()] == [True, True]
+    assert len(read) <= 3
 
 
 def test_root_of_docker_without_a_record_is_exported_by_windows(

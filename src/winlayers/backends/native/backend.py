@@ -59,6 +59,7 @@ from winlayers.layer.view import View
 
 LAYERS = "windowsfilter"
 LEDGERS = "winlayers"
+LAYERDB = Path("image/windowsfilter/layerdb/sha256")
 _NANOSECONDS = 1_000_000_000
 
 
@@ -90,6 +91,8 @@ class NativeBackend:
         for folder in (self._layers, self._ledgers, self._reading, self._tmp, making):
             folder.mkdir(parents=True, exist_ok=True)
         self._journal = Journal(making)
+        self._database: LayerDatabase | None = None
+        self._database_ns: int | None = None
 
     def recover(self) -> list[str]:
         """Undo what crashed processes were making; the names of what was undone."""
@@ -465,7 +468,11 @@ class NativeBackend:
         patiently(self._api, folder, lambda: remove_ledger(folder))
 
     def _recorded(self, layer_id: str) -> RecordedTar | None:
-        recorded = LayerDatabase(self._root).find(layer_id)
+        changed_ns = _changed_ns(self._root / LAYERDB)
+        if self._database is None or changed_ns != self._database_ns:
+            # Kept, as a listing asks for every layer, and each is a file to be read.
+            self._database, self._database_ns = LayerDatabase(self._root), changed_ns
+        recorded = self._database.find(layer_id)
         return recorded if recorded is not None and recorded.has_frame else None
 
     def _scratch_table(self, layer_id: str, chain: Chain) -> LayerTable:
@@ -527,3 +534,11 @@ def _summary(ledger: Ledger) -> LayerSummary:
 def _made_ns(folder: Path) -> int:
     status = os.stat(folder)
     return int(getattr(status, "st_birthtime_ns", status.st_ctime_ns))
+
+
+def _changed_ns(folder: Path) -> int | None:
+    """When something was last added to a folder, or taken from it; None where there is none."""
+    try:
+        return os.stat(folder).st_mtime_ns
+    except FileNotFoundError:
+        return None
