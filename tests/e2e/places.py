@@ -48,7 +48,7 @@ class Place:
         tar.write_bytes(layer_tar(layer))
         with open(tar, "rb") as file:
             self.driver.create(layer_id, parent)
-            self.driver.apply_diff(layer_id, parent or None, file)
+            self.driver.apply_diff(layer_id, parent, file)
 
     def request(self, layer_id: str, *, read_only: bool = False, raw: bool = False) -> MountRequest:
         """A request to mount a layer at a new folder."""
