@@ -305,6 +305,9 @@ class DockerArchiveSource:
 class DockerArchiveSink:
     """Takes images into a new archive."""
 
+    keeps_digests = False
+    """A manifest is not kept, so neither is its digest."""
+
     def __init__(self, path: Path, image: str = "") -> None:
         """Begin.
 
