@@ -13,7 +13,7 @@ from winlayers._version import __version__
 
 if TYPE_CHECKING:
     from winlayers import errors
-    from winlayers.assembly import open_driver
+    from winlayers.assembly import open_driver, open_store
     from winlayers.backends.contract import Backend, ImportPolicy
     from winlayers.base.digest import Digest
     from winlayers.base.progress import Cancel, Progress
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from winlayers.layer.tarheaders import Dialect
     from winlayers.layer.tree import Tree
     from winlayers.layer.view import Node, Scratch, View
+    from winlayers.store.store import Store
 
 __all__ = [
     "Backend",
@@ -59,6 +60,7 @@ __all__ = [
     "Part",
     "Progress",
     "Scratch",
+    "Store",
     "Tree",
     "View",
     "__version__",
@@ -66,6 +68,7 @@ __all__ = [
     "copy_entries",
     "errors",
     "open_driver",
+    "open_store",
 ]
 
 _PLACES = {
@@ -90,12 +93,14 @@ _PLACES = {
     "Part": "layer.entry",
     "Progress": "base.progress",
     "Scratch": "layer.view",
+    "Store": "store.store",
     "Tree": "layer.tree",
     "View": "layer.view",
     "check_layer": "layer.check",
     "copy_entries": "layer.copying",
     "errors": "",
     "open_driver": "assembly",
+    "open_store": "assembly",
 }
 
 

@@ -14,6 +14,7 @@ from winlayers.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from winlayers.mounts.contract import Mounter
+    from winlayers.store.store import Store
 
 
 def open_driver(config: Config, *, start_child: Callable[[], Child] = start_child) -> Driver:
@@ -42,6 +43,26 @@ def open_driver(config: Config, *, start_child: Callable[[], Child] = start_chil
     driver = Driver(config.root, backend, importer, config.options)
     driver.cleanup()
     return driver
+
+
+def open_store(config: Config, *, start_child: Callable[[], Child] = start_child) -> Store:
+    """The images of the store that a configuration names, recovered from any crash.
+
+    Args:
+        config: where and how.
+        start_child: see ``open_driver``.
+    Returns:
+        The store, over a driver of its own.
+    Raises:
+        UnknownFeature: a later winlayers made its catalog.
+        StoreCorrupt: its catalog cannot be read.
+        WinlayersError: as of ``open_driver``.
+    """
+    from winlayers.store.store import Store  # who wants layers only need not load it
+
+    store = Store(config.root, open_driver(config, start_child=start_child))
+    store.recover()
+    return store
 
 
 def _open_mounter() -> Mounter:
