@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def write_by_view(driver: Driver, layer_id: str, name: str, content: bytes) -> N
         files = scratch.lookup("Files")
         assert files is not None
         node = scratch.create(files, name, Entry("", EntryKind.FILE, 0x20))
-        with scratch.open_content(node, writable=True) as target:
+        with closing(scratch.open_content(node, writable=True)) as target:
             target.write_at(0, content)
 
 
@@ -199,7 +200,7 @@ def test_scratch_takes_writes_and_becomes_a_layer(kind: Kind, driver: Driver) ->
     with driver.diff("c") as tar:
         size = driver.apply_diff("made", "child", tar)
     assert size >= 7
-    with driver.diff_getter("made").get("Files/new.txt") as file:
+    with driver.diff_getter("made") as files, files.get("Files/new.txt") as file:
         assert file.read() == b"written"
     driver.remove("c")
     driver.remove("made")

@@ -32,7 +32,7 @@ ON_WINDOWS: bool = os.name == "nt"
 #: For a Python of Windows the stand-in is compiled elsewhere; this variable names the library.
 VARIABLE = "WINLAYERS_STAND_IN"
 WINDOWS_COMPILER = "x86_64-w64-mingw32-gcc"
-WINDOWS_UNITS = ("fake_hcs.c", "fake_disks.c")  # the rest is there
+WINDOWS_UNITS = ("fake_hcs.c", "fake_disks.c", "fake_streams.c")  # the rest is there
 WINDOWS_FLAGS = (
     *("-std=c11", "-O1", "-Wall", "-Wextra", "-Wno-format-truncation"),
     *("-shared", "-static-libgcc"),
@@ -41,7 +41,7 @@ UNTOLD = ("FormatMessageW", "RtlNtStatusToDosError")  # which nobody asks for
 REAL_ON_WINDOWS = {"kernel32", "ntdll", "advapi32", "ole32"}
 #: What Wine's kernel32 cannot do, or has only of real volumes.
 REDIRECTED = (
-    *("BackupRead", "BackupWrite", "DeviceIoControl"),
+    *("BackupRead", "BackupWrite", "DeviceIoControl", "NtCreateFile"),
     *("GetVolumeInformationW", "GetVolumePathNameW", "GetDiskFreeSpaceExW"),
 )
 
@@ -109,6 +109,7 @@ class Fake:
         self._library.fake_set.argtypes = (ctypes.c_char_p, ctypes.c_char_p)
         self._library.fake_log.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
         self._library.fake_log.restype = ctypes.c_size_t
+        self._library.fake_close_disk.argtypes = (ctypes.c_void_p,)
         table = (ctypes.c_uint16 * 65536)(*(UPCASE.get(unit, unit) for unit in range(65536)))
         self._library.fake_set_upcase(table)
         self._settings: set[str] = set()
@@ -164,6 +165,10 @@ class Fake:
         code = ctypes.c_int32()
         return code.value if self._library.fake_faulty(call.encode(), ctypes.byref(code)) else None
 
+    def close_disk(self, handle: Any) -> None:
+        """Tell that a handle is about to be closed, which may be that of a disk."""
+        self._library.fake_close_disk(handle)
+
     def contexts(self) -> int:
         """Backup streams that were begun and not ended."""
         begun: int = self._library.fake_live_contexts()
@@ -203,6 +208,8 @@ class Watched(Libraries):
                 raise self._failure(prototype, 0 if told else code)
             if name == "CoTaskMemFree":
                 self._fake.freed += 1
+            elif name == "CloseHandle":
+                self._fake.close_disk(arguments[0])
         return super().call(name, *arguments)
 
 

@@ -25,6 +25,7 @@ from tests.support.builders import (
     a_whiteout,
     an_opaque_whiteout,
 )
+from tests.support.hostnames import ODD_NAME
 from winlayers.backends.memory import HeldEntry
 from winlayers.formats.ea import ExtendedAttribute, build_ea_list
 from winlayers.layer.entry import EntryKind
@@ -32,7 +33,7 @@ from winlayers.layer.names import fold
 
 _NAMES = [
     *("a", "A", "b", "B", "win.ini", "WIN.INI", "ünï", "ÜNÏ", "ß", "ǆ", "Ǆ", "ǅ", "😀", "日本"),
-    *("\ud800", "x\udfff", " lead", "[1]", "$Extend", "e\u0301", ".hidden", "\U0010ffff"),
+    *(ODD_NAME, f"x{ODD_NAME}", " lead", "[1]", "$Extend", "e\u0301", ".hidden", "\U0010ffff"),
 ]
 _ROOTS = ("Files", "UtilityVM/Files")
 _MAX_FILETIME = 2**64 - 1

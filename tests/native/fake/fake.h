@@ -39,7 +39,7 @@ void fake_count_handle(int change);
 
 /* Virtual disks. */
 int fake_disk_attached(const char *path);
-int fake_close_disk(void *h);                                       /* 0: it is none */
+API int fake_close_disk(void *h);                                   /* 0: it is none */
 const char *fake_disk_volume(void *h);                              /* NULL: it is none that is attached */
 void fake_reset_disks(void);
 
@@ -48,10 +48,11 @@ char *fake_find(char *out, size_t n, const char *root, const char *rel);
 
 /* What Windows keeps of a file beside its data, in FAKE_BACKUP_DIR. A key stands for a file, whatever its names; 0 for none. */
 uint64_t fake_key(const char *path);
+uint64_t fake_key_of(void *h);                                      /* of an open one */
 uint8_t *fake_kept(uint64_t key, const char *what, size_t *n);      /* to be freed; NULL for nothing */
 int fake_keep(uint64_t key, const char *what, const void *bytes, size_t n);
 void fake_forget(uint64_t key);                                     /* a file is new: what is kept was of one before it */
 uint32_t fake_tag(const char *path);                                /* of a reparse point that BackupWrite made; 0 for none */
-uint8_t *fake_stream(const char *path, const char *name, size_t *n); /* ":x:$DATA"; to be freed, NULL for none */
+uint8_t *fake_stream(uint64_t key, const char *name, size_t *n);    /* ":x:$DATA"; to be freed, NULL for none */
 
 #endif

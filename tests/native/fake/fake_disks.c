@@ -2,8 +2,8 @@
  *
  * A disk is a file, sandbox.vhdx or another, with the text "vhdx <bytes>\n". While it is attached, its volume is the
  * folder "Volume" beside it: made if it is not there, removed again if it is empty. An attachment ends with the handle
- * that made it, unless it is permanent; "fake.state" beside the disk says that a layer call has attached it. Under Windows a handle is one of the file, which the CloseHandle there closes
- * without telling; an attachment lasts there until the disk is detached or opened again. Settings:
+ * that made it, unless it is permanent; "fake.state" beside the disk says that a layer call has attached it. Under
+ * Windows a handle is one of the file; CloseHandle there is real, and whoever calls it calls fake_close_disk, too. Settings:
  *   FAKE_FS=name              the file system of every volume; NTFS otherwise
  *   FAKE_VOLUME_BYTES=number  how large every volume is; 20 GiB less 16 MiB otherwise
  *   FAKE_HOLDERS=list         who holds files: "number name[|number name..]"
@@ -60,7 +60,11 @@ static char permanent[DISKS][PMAX];               /* attached, whoever has them 
 
 static int find(const void *h) { for (int i = 0; i < DISKS; i++) if (h && opened[i].handle == h) return i + 1; return 0; }
 static int find_permanent(const char *path) { for (int i = 0; i < DISKS; i++) if (!strcmp(permanent[i], path)) return i + 1; return 0; }
-static void native(char *p) { for (; *p; p++) if (*p == '/' || *p == '\\') *p = SEP; }
+/* A path is one of a file whether it begins with \\?\ or not. */
+static void native(char *p) {
+    for (char *c = p; *c; c++) if (*c == '/' || *c == '\\') *c = SEP;
+    if (SEP == '\\' && !strncmp(p, "\\\\?\\", 4)) memmove(p, p + 4, strlen(p + 4) + 1);
+}
 static void volume_of(const char *disk, char *out) {
     snprintf(out, PMAX - 8, "%s", disk); char *name = strrchr(out, SEP); name = name ? name + 1 : out;
     snprintf(name, PMAX - (size_t)(name - out), "Volume");
@@ -82,7 +86,7 @@ int fake_disk_attached(const char *path) {
 static void detached(const char *path) { char v[PMAX]; volume_of(path, v); if (!fake_disk_attached(path)) folder(v, 0); }
 static uint32_t session, files, more;             /* of the Restart Manager, see below */
 void fake_reset_disks(void) { memset(opened, 0, sizeof opened); memset(permanent, 0, sizeof permanent); session = 0; }
-int fake_close_disk(void *h) {
+API int fake_close_disk(void *h) {
     int at = find(h); char path[PMAX]; if (!at) return 0;
     memcpy(path, opened[at - 1].path, PMAX); opened[at - 1].handle = NULL; fake_count_handle(-1); detached(path); return 1;
 }
@@ -95,15 +99,14 @@ static uint32_t open_disk(const char *path, int info_only, void **h) {
     wc w[PMAX]; fake_u16(path, w, PMAX);
     void *handle = CreateFileW(w, 0x80000000u, 7, NULL, 3, 0, NULL);
     if (handle == (void *)(intptr_t)-1) return W_FNF;
-    for (int i = 0; i < DISKS; i++) if (!strcmp(opened[i].path, path)) opened[i].handle = NULL;
 #else
     void *handle = NULL; struct stat st; if (stat(path, &st) || !S_ISREG(st.st_mode)) return W_FNF;
 #endif
     for (int i = 0; i < DISKS; i++) if (!opened[i].handle) {
 #ifndef _WIN32
-        handle = (void *)(uintptr_t)(FIRST + (unsigned)i); fake_count_handle(1);
+        handle = (void *)(uintptr_t)(FIRST + (unsigned)i);
 #endif
-        opened[i].handle = handle; opened[i].attached = 0; opened[i].info_only = info_only;
+        fake_count_handle(1); opened[i].handle = handle; opened[i].attached = 0; opened[i].info_only = info_only;
         snprintf(opened[i].path, PMAX, "%s", path); *h = handle; return 0; }
     return W_DENIED;
 }

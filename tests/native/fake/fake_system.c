@@ -123,7 +123,7 @@ static int32_t status_of(int error) {
 }
 /* A stream opens for reading, as a file that has what is kept of it. */
 static int32_t open_stream(const char *path, const char *name, uint32_t access, uint32_t disposition, void **out) {
-    size_t n; uint8_t *kept = fake_stream(path, name, &n); if (!kept) return S_NOT_FOUND;
+    size_t n; uint8_t *kept = fake_stream(fake_key(path), name, &n); if (!kept) return S_NOT_FOUND;
     if (disposition != 1 || access & 0x40000000u) { free(kept); return S_DENIED; }
     FILE *made = tmpfile(); int fd = made ? dup(fileno(made)) : -1;
     if (made) fclose(made);
