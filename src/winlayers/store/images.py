@@ -217,11 +217,12 @@ class StoreEndpoint:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+    def __exit__(self, *exc: object) -> None:
+        _, error, _ = exc
         try:
             self.close()
         except WinlayersError as late:
-            if error is None:
+            if not isinstance(error, BaseException):
                 raise
             error.add_note(f"besides, the lease could not be ended: {late}")
 
