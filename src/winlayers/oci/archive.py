@@ -22,7 +22,7 @@ from winlayers.base.digest import Digest
 from winlayers.base.fileobj import BLOCK_SIZE
 from winlayers.base.locking import FileLock
 from winlayers.base.rooted import Parts
-from winlayers.errors import ImageNotFound, IsADirectory
+from winlayers.errors import ImageNotFound, InvalidArgument, IsADirectory
 from winlayers.formats.tarblock import TYPE_REGULAR, TarHeader
 from winlayers.formats.tarwrite import TarWriter
 from winlayers.oci._files import Files, Folder
@@ -126,10 +126,13 @@ class Staging:
             target: the archive; its folder is there.
         Raises:
             IsADirectory: a folder has this name.
+            InvalidArgument: something else that is no file has it, as a device.
             StoreLocked: another process makes this archive.
         """
         if target.is_dir():
             raise IsADirectory(f"{target} is a folder; name a file")
+        if target.exists() and not target.is_file():
+            raise InvalidArgument(f"{target} is no file that can be replaced; name another")
         self._target = target
         self._staged = re.compile(rf"\.{re.escape(target.name)}-[0-9a-f]{{16}}\.winlayers\.tmp")
         self._lock = FileLock(target.with_name(f".{target.name}.winlayers.lock"))
