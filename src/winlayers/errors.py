@@ -236,6 +236,32 @@ class RemoteFailure(WinlayersError):
     """The other side failed."""
 
 
+class DistributionError(RemoteFailure):
+    """A registry, or another host that images come from, failed or answered what makes no sense.
+
+    Attributes:
+        status: of HTTP, or None where there was no answer.
+        codes: what the registry calls it (``TOOMANYREQUESTS``), maybe several.
+        is_transient: it may go away when it is tried again.
+        retry_after_seconds: when the other side wants it tried again, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        codes: tuple[str, ...] = (),
+        is_transient: bool = False,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        self.status = status
+        self.codes = codes
+        self.is_transient = is_transient
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message)
+
+
 class WindowsCallFailed(RemoteFailure):
     """A call of Windows failed.
 

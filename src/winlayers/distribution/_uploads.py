@@ -1,0 +1,173 @@
+"""Sending blobs: in one piece where they are small, else in chunks that can be sent again.
+
+    POST  uploads/                    202, Location of the upload
+    PATCH location, Content-Range     202, Location, Range of what is there; as often as it takes
+    GET   location                    204, Location, Range: after a cut
+    PUT   location?digest=            201: now there is a blob
+
+The source is read once and cannot go back, so the chunk in hand is kept until the other side has it. This module
+knows neither logins nor where repositories are.
+
+Source: OCI distribution-spec spec.md, "Pushing blobs" (POST then PUT; chunks; "Getting the status of an upload").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from winlayers.base.digest import Digest
+from winlayers.distribution._failures import failure_of
+from winlayers.distribution._http import Answer, resolve_url
+from winlayers.distribution.retry import Patience
+from winlayers.errors import Corrupt, DistributionError
+
+CHUNK_SIZE = 8 << 20
+_RANGE = re.compile(r"(?:bytes=)?0-(\d{1,19})")
+_OCTETS = "application/octet-stream"
+
+
+class Send(Protocol):
+    """Sends one request, once: an answer of any status, or DistributionError."""
+
+    def __call__(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer: ...
+
+
+@dataclass(slots=True)
+class Upload:
+    """One upload that was begun.
+
+    Attributes:
+        send: see ``Send``.
+        location: its URL, which changes as it goes.
+        patience: how often to try.
+        is_there: whether the blob has come to be after all.
+        what: how errors name the blob.
+        chunk_size: in bytes.
+    """
+
+    send: Send
+    location: str
+    patience: Patience
+    is_there: Callable[[], bool]
+    what: str
+    chunk_size: int = CHUNK_SIZE
+
+    def run(self, source: BinaryIO, size: int, digest: Digest) -> None:
+        """Send a blob and have it kept.
+
+        Args:
+            source: its bytes, read to their end.
+            size: how many there have to be.
+            digest: of them.
+        Raises:
+            Corrupt: there are more bytes, or fewer.
+            DistributionError: the other side does not take them.
+            LoginRefused: it takes none of ours.
+        """
+        sent = 0
+        chunk = _read_full(source, self.chunk_size)
+        while len(chunk) == self.chunk_size and sent + len(chunk) < size:
+            self._send_chunk(chunk, sent)
+            sent += len(chunk)
+            chunk = _read_full(source, self.chunk_size)
+        if sent + len(chunk) != size or source.read(1):
+            more = "more" if sent + len(chunk) >= size else "fewer"
+            raise Corrupt(f"{self.what} has {more} bytes than the {size} of its descriptor")
+        if sent or not self._send_whole(chunk, digest):
+            self._send_chunk(chunk, sent, failures=0 if sent else 1)
+            self.patience.run(lambda: self._finish(b"", digest))
+
+    def _send_whole(self, chunk: bytes, digest: Digest) -> bool:
+        """Send all in one request; False where it failed in a way that passes, maybe halfway."""
+        try:
+            self._finish(chunk, digest)
+        except DistributionError as error:
+            if not error.is_transient:
+                raise
+            self.patience.pause(1, error)
+            return self.is_there()
+        return True
+
+    def _send_chunk(self, chunk: bytes, start: int, failures: int = 0) -> None:
+        """Send a chunk; after a failure only what is not there yet."""
+        end = start + len(chunk)
+        unclear = 0
+        while True:
+            try:
+                there = self._ask_status(start, len(chunk), unclear) if failures else start
+                if there < end:
+                    self._patch(chunk[there - start :] if there > start else chunk, there)
+            except DistributionError as error:
+                if error.status == 416 and failures:
+                    unclear = 1 - unclear
+                failures += 1
+                has_passed = error.is_transient or error.status in (None, 416)
+                if not has_passed or failures >= self.patience.attempts:
+                    raise
+                self.patience.pause(failures, error)
+            else:
+                return
+
+    def _patch(self, chunk: bytes, start: int) -> None:
+        headers = {
+            "Content-Type": _OCTETS,
+            "Content-Range": f"{start}-{start + len(chunk) - 1}",
+        }
+        answer = self.send("PATCH", self.location, headers, chunk)
+        if answer.status not in (202, 204):
+            raise failure_of(answer, f"sending {self.what}")
+        self._follow(answer)
+
+    def _ask_status(self, start: int, size: int, unclear: int) -> int:
+        """How many bytes the other side has, of which ``start`` are certain.
+
+        ``0-0`` is said of one byte and of none; ``unclear`` says which of the two it is taken for.
+        """
+        answer = self.send("GET", self.location, {}, None)
+        if answer.status not in (202, 204):
+            raise failure_of(answer, f"going on with {self.what}")
+        self._follow(answer)
+        match = _RANGE.fullmatch(answer.headers.get("Range", "").strip())
+        last = int(match[1]) if match else 0
+        there = last + 1 if last else unclear
+        if not start <= there <= start + size:
+            raise DistributionError(
+                f"sending {self.what}: {answer.origin.authority} has {there} bytes of it, "
+                f"and had {start} before; push it again",
+                status=answer.status,
+            )
+        return there
+
+    def _finish(self, chunk: bytes, digest: Digest) -> None:
+        mark = "&" if "?" in self.location else "?"
+        url = f"{self.location}{mark}digest={digest}"
+        answer = self.send("PUT", url, {"Content-Type": _OCTETS}, chunk)
+        if answer.status in (201, 204):
+            answer.close()
+        elif answer.status == 404 and self.is_there():
+            answer.close()  # an earlier attempt did it, and its answer was lost
+        else:
+            raise failure_of(answer, f"sending {self.what}")
+
+    def _follow(self, answer: Answer) -> None:
+        answer.close()
+        if location := answer.headers.get("Location"):
+            self.location = resolve_url(answer.url, location)
+
+
+def _read_full(source: BinaryIO, size: int) -> bytes:
+    """Bytes of a file object that may give fewer than it is asked for; fewer than ``size`` only at its end."""
+    block = source.read(size)
+    if len(block) == size or not block:
+        return block
+    blocks = [block]
+    count = len(block)
+    while count < size and (block := source.read(size - count)):
+        blocks.append(block)
+        count += len(block)
+    return b"".join(blocks)
