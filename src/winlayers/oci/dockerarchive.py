@@ -153,7 +153,7 @@ class DockerArchiveSource:
         Raises:
             ImageNotFound: there is none of this name, or several and no name was given.
             BlobNotFound: a file that it names is not there.
-            Malformed: it has another number of layers than its config.
+            Malformed: it has another number of layers than its config, or several images have this name.
         """
         return self._open().descriptor
 
@@ -570,11 +570,14 @@ def _find_images(images: Sequence[ArchivedImage], wanted: str) -> list[ArchivedI
         is_there = number.isascii() and number.isdigit() and int(number[:6]) < len(images)
         return [images[int(number)]] if is_there and len(number) <= 6 else []
     whole = _whole_name(wanted)
-    return [
-        image
+    found = {
+        image.config: image
         for image in images
         if any(name == wanted or _whole_name(name) == whole for name in image.names)
-    ][:1]
+    }
+    if len(found) > 1:
+        raise Malformed("manifest.json", f"{wanted!r} stands for {len(found)} different images")
+    return list(found.values())
 
 
 def _whole_name(name: str) -> str:

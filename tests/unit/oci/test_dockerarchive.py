@@ -262,6 +262,13 @@ def test_image_that_is_not_there_is_told_with_those_that_are(tmp_path: Path, nam
         source.resolve()
 
 
+def test_two_images_of_one_name_are_malformed(tmp_path: Path) -> None:
+    entries = [{"Config": name, "RepoTags": ["a:1"], "Layers": []} for name in "xxy"]
+    path = archive(tmp_path / "x.tar", [("manifest.json", as_json(entries))])
+    with open_docker_archive(path, "a:1") as source, pytest.raises(Malformed, match="2 different"):
+        source.resolve()
+
+
 def test_archive_without_images_has_none(tmp_path: Path) -> None:
     path = archive(tmp_path / "x.tar", [("manifest.json", b"[]")])
     with open_docker_archive(path) as source, pytest.raises(ImageNotFound, match="no image"):
