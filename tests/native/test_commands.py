@@ -74,27 +74,27 @@ def test_layers_are_looked_at(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_scratch_is_written_by_a_mount(shell: Shell) -> None:
-    shell.run("layer", "create", "c", "--parent", "child")
-    path = Path(shell.run("layer", "mount", "c").removesuffix("\n"))
+    shell.run("layer", "create", "work", "--parent", "child")
+    path = Path(shell.run("layer", "mount", "work").removesuffix("\n"))
     (path / "new.txt").write_bytes(b"new")
-    assert json.loads(shell.run("layer", "inspect", "c"))["mounted_at"] == str(path)
-    assert "A /new.txt" in shell.run("layer", "changes", "c").splitlines()
-    shell.run("check", "c", code=3)  # what the stand-in exports has no Hives
-    shell.run("layer", "commit", "c", "committed")
-    shell.run("layer", "unmount", "c")
-    shell.run("layer", "remove", "c")
+    assert json.loads(shell.run("layer", "inspect", "work"))["mounted_at"] == str(path)
+    assert "A /new.txt" in shell.run("layer", "changes", "work").splitlines()
+    shell.run("check", "work", code=3)  # what the stand-in exports has no Hives
+    shell.run("layer", "commit", "work", "committed")
+    shell.run("layer", "unmount", "work")
+    shell.run("layer", "remove", "work")
     assert shell.run("cat", "committed", "/new.txt") == "new"
 
 
 def test_what_windows_does_not_do_is_said(shell: Shell, tmp_path: Path) -> None:
-    shell.run("layer", "create", "c", "--parent", "child")
+    shell.run("layer", "create", "work", "--parent", "child")
     place = tmp_path / "place"
     place.mkdir()
-    for arguments in (("child",), ("c", str(place)), ("c", "--read-only")):
+    for arguments in (("child",), ("work", str(place)), ("work", "--read-only")):
         told = shell.run("layer", "mount", *arguments, code=16)
         assert "Windows mounts scratches only" in told
     (tmp_path / "file").write_bytes(b"x")
-    told = shell.run("cp", str(tmp_path / "file"), "c:/file", code=16)
+    told = shell.run("cp", str(tmp_path / "file"), "work:/file", code=16)
     assert "can be written by a mount only" in told
     assert "no parent" in shell.run("layer", "create", "alone", code=2)
     assert "device of Windows" in shell.run("layer", "create", "nul", "--parent", "child", code=2)

@@ -13,14 +13,10 @@ from winlayers.backends.native.backend import NativeBackend
 
 @functools.cache
 def stand_in() -> Fake:
-    """The stand-in, the same for all that a process of tests makes; layers of any content pass."""
-    fake = Fake(build_fake())
-    fake.set("FAKE_BARE", "1")
+    """The stand-in, the same for all that a process of tests makes."""
     # What files have beside their data, by number of the file: one folder for all stores.
-    folder = tempfile.TemporaryDirectory(prefix="winlayers-fake-")
-    fake.set("FAKE_BACKUP_DIR", folder.name)
-    stand_in_folders.append(folder)
-    return fake
+    stand_in_folders.append(tempfile.TemporaryDirectory(prefix="winlayers-fake-"))
+    return Fake(build_fake())
 
 
 stand_in_folders: list[tempfile.TemporaryDirectory[str]] = []
@@ -29,4 +25,8 @@ stand_in_folders: list[tempfile.TemporaryDirectory[str]] = []
 def native_backend(root: Path) -> NativeBackend:
     """An empty store of the native backend in a folder of its own."""
     os.makedirs(root, exist_ok=True)
-    return NativeBackend(root, api=stand_in().api)
+    fake = stand_in()
+    # Each time, as tests of the stand-in itself take settings back: layers of any content pass.
+    fake.set("FAKE_BARE", "1")
+    fake.set("FAKE_BACKUP_DIR", stand_in_folders[0].name)
+    return NativeBackend(root, api=fake.api)
