@@ -28,12 +28,31 @@ What a reading command looks into.
 
 | TARGET | what it is |
 |---|---|
+| `NAME` | an image of the store, by its name or the beginning of its digest; also `store:NAME` |
 | `ID` | a layer of the store over its parents, by its id or the beginning of one |
+| `docker://HOST/REPOSITORY[:TAG\\|@DIGEST]` | an image in a registry |
+| `oci:DIR[:NAME]` | an image of an OCI image layout |
+| `oci-archive:FILE[:NAME]` | the same in a tar |
+| `docker-archive:FILE[:REFERENCE]` | an image that `docker save` wrote |
+| `dir:DIR` | the image in a folder that skopeo wrote |
 | `tar:FILE` | a bare layer tar, gzip, zstd or not compressed; nothing is imported, what an import would refuse is still shown |
 | `windowsfilter:ROOT:ID` | a layer of another store, or of Docker on Windows, which is only read |
 
-`docker:`, `oci:`, `oci-archive:`, `docker-archive:`, `dir:`, `store:` and the like come with images, which this
-version does not read: they end with exit code 16.
+A word without a colon is a layer where it is a whole id, else an image where one is called so, else the beginning of
+an id. Of an image elsewhere the documents are read first; its layers are fetched, kept in the folder for temporary files
+and removed at the end, unless the store has them. Of an index the image that fits is taken, by default the newest build
+of Windows for this processor; `--platform` asks for another. Which one it was, and which others there were, is told on
+standard error.
+
+## IMAGE
+
+What a command about images takes: all the forms above but `ID`, `tar:` and `windowsfilter:`. `pull` takes a name
+without a transport for one of a registry, and so does `push` for its destination. A folder or file ends at its first
+colon. `docker-daemon:` and `containers-storage:` end with exit code 16 and say what to do instead.
+
+Credentials come from `--creds-stdin`, `--creds`, `--authfile`, or the files and helpers of docker and podman
+(`REGISTRY_AUTH_FILE`, `XDG_RUNTIME_DIR/containers/auth.json`, `~/.config/containers/auth.json`,
+`DOCKER_CONFIG/config.json`, `~/.docker/config.json`). They are never printed.
 
 ## PATH
 
@@ -54,6 +73,8 @@ given back as an argument, and as `\\ud800` on a terminal and in JSON.
 | `WINLAYERS_BACKEND` | as `--backend`, where that is not given |
 | `DOCKER_WINDOWSFILTER_NOREEXEC` | if not empty, imports run in the process itself, not in one of their own |
 | `NO_COLOR` | if not empty, no colours |
+| `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` | proxies, in small letters too |
+| `REGISTRY_AUTH_FILE`, `DOCKER_CONFIG`, `XDG_CONFIG_HOME`, `XDG_RUNTIME_DIR` | where credentials are looked for |
 """
 
 GLOBAL_HEAD = """
@@ -90,6 +111,13 @@ FIELDS = """
 | `layer size` | `id size` |
 | `check` | `severity code layer entry detail offset title cause remedy` |
 | `extract` | `dir files directories hard_links symlinks size losses` |
+| `pull`, `push`, `copy` | `digest media_type documents[] copied_size blobs[digest media_type size was_there] rewritten{old: new}` |
+| `load` | `name digest` |
+| `images` | `name digest manifest_digest image_id platform{os architecture variant os_version os_features build} created size layers[]`, the nearest layer first |
+| `rmi` | `name blobs[] layers[] size kept[layer reason]` |
+| `inspect` | `name digest manifest_digest media_type image_id platform created size config annotations layers[digest diff_id media_type size is_foreign urls] other_platforms[]` |
+| `history` | `created created_by comment author size layer` |
+| `manifest ls` | `digest media_type size platform kind annotations` |
 | `store info` | `version root tmpdir backend layers size tar_size disk_size libraries warnings` |
 | `store check` | `severity code layer path detail title cause remedy action needs_windows repaired` |
 

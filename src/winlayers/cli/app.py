@@ -56,10 +56,14 @@ store_group = LazyGroup(
     help="The store as a whole.",
     modules={"info": "store_info", "check": "store_check", "attach": "store_attach"},
 )
+manifest_group = LazyGroup(
+    "manifest", help="Manifests and indexes of images.", modules={"ls": "manifest_ls"}
+)
 cli = LazyGroup(
     PROGRAM,
-    help="Import, keep, read, change and export the layers of Windows container images, bit-exact, on any OS.\n\n"
-    "TARGET is the id of a layer or the beginning of one, tar:FILE, or windowsfilter:ROOT:ID. PATH takes "
+    help="Pull, keep, read, change and push Windows container images and their layers, bit-exact, on any OS.\n\n"
+    "TARGET is the name of an image of the store, the id of a layer or the beginning of one, docker://IMAGE, "
+    "oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, dir:DIR, tar:FILE or windowsfilter:ROOT:ID. PATH takes "
     "/ or \\, with or without a drive, in any case.",
     modules={
         "ls": "ls",
@@ -71,9 +75,19 @@ cli = LazyGroup(
         "cp": "cp",
         "diff-tree": "diff_tree",
         "check": "check",
+        "pull": "pull",
+        "push": "push",
+        "copy": "copy",
+        "load": "load",
+        "save": "save",
+        "images": "images",
+        "tag": "tag",
+        "rmi": "rmi",
+        "inspect": "inspect",
+        "history": "history",
         "completion": "completion",
     },
-    groups=[layer_group, store_group],
+    groups=[manifest_group, layer_group, store_group],
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
 cli.params.append(

@@ -138,6 +138,11 @@ _GLOBALS: tuple[tuple[list[str], str, dict[str, Any]], ...] = (
         {"type": click.Choice(BACKENDS)},
     ),
     (
+        ["--platform"],
+        "Which image of an index: windows/amd64:10.0.20348, windows:ltsc2022, linux/arm64.",
+        {"metavar": "PLATFORM"},
+    ),
+    (
         ["--progress", "progress_mode"],
         "How to show progress on standard error: a bar on a terminal and lines elsewhere, lines, or none.",
         {"type": click.Choice(PROGRESS_MODES)},

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from winlayers.base.progress import Cancel, Progress
 from winlayers.cli.output import Output, clean_text
-from winlayers.errors import InvalidArgument, LayerNotFound
+from winlayers.errors import ImageNotFound, InvalidArgument, LayerNotFound
 
 if TYPE_CHECKING:
     from winlayers.cli.failures import Failure
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from winlayers.driver.child import ReadyChild
     from winlayers.driver.driver import Driver
     from winlayers.layer.findings import Finding
+    from winlayers.store.store import Store
 
 #: Folder of the layers below the root.
 LAYERS = "windowsfilter"
@@ -44,6 +45,7 @@ class Session:
         root: ``--root``, or None for the default.
         tmpdir: ``--tmpdir``, or None.
         backend: ``--backend``.
+        platform: ``--platform``, or None.
         progress_mode: ``--progress``.
         verbosity: how often ``-v`` was given.
         is_quiet: ``-q``.
@@ -56,6 +58,7 @@ class Session:
     root: Path | None = None
     tmpdir: Path | None = None
     backend: str = "auto"
+    platform: str | None = None
     progress_mode: str = "auto"
     verbosity: int = 0
     is_quiet: bool = False
@@ -176,6 +179,33 @@ class Session:
                 f"there is no store at {self.home}; 'winlayers layer import' makes one, --root names another"
             )
         return self.open_driver()
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the store has ever had an image; whoever only looks makes no catalog."""
+        return (self.home / "catalog.db").is_file()
+
+    def open_images(self) -> Store:
+        """The store of images, which is made if it is not there."""
+        from winlayers.assembly import open_store
+
+        self._check_home()
+        writer = self._writer
+        if writer is None:
+            return open_store(self.config())
+        return open_store(self.config(), start_child=writer.take)
+
+    def open_present_images(self) -> Store:
+        """The store of images, which has to be there.
+
+        Raises:
+            ImageNotFound: there is none, so no image either.
+        """
+        if not self.has_images:
+            raise ImageNotFound(
+                f"there is no image in the store at {self.home}; 'winlayers pull' gets one, --root names another store"
+            )
+        return self.open_images()
 
     def note(self, text: str) -> None:
         """Tell something that is no data, on standard error."""

@@ -3,8 +3,10 @@
     ID               a layer of the store, by its id or the beginning of one
     tar:FILE         a bare layer tar, compressed or not; nothing is imported
     windowsfilter:ROOT:ID   a layer of another store, or of Docker on Windows, which is only read
+    NAME             an image of the store, by its name; also store:NAME
+    docker://NAME, oci:DIR, ...   an image elsewhere, see ``imagenames``; it is not pulled
 
-``TRANSPORTS`` is the one list of what may stand before the colon. A form that is not there yet says so.
+``TRANSPORTS`` is the list of what else than an image may stand before the colon.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ from typing import TYPE_CHECKING, Self
 import click
 from click.shell_completion import CompletionItem
 
+from winlayers.cli.imagenames import complete_image, is_image_name
 from winlayers.cli.session import LAYERS, STAGING, Session
 from winlayers.errors import (
     Corrupt,
+    ImageNotFound,
     InvalidArgument,
     InvalidReference,
     LayerNotFound,
@@ -84,20 +88,16 @@ def open_target(session: Session, text: str) -> Target:
     Returns:
         The target, for a ``with`` block.
     Raises:
-        LayerNotFound: no layer is called so.
-        InvalidArgument: the beginnings of several layers are, or the form is not known.
-        Unsupported: the form comes with images.
+        LayerNotFound, ImageNotFound: nothing is called so.
+        InvalidArgument: the beginnings of several layers are, or it is no name at all.
+        Unsupported: it is something else than a layer or image.
     """
     transport, colon, rest = text.partition(":")
-    if not colon:
-        return _open_layer(session, text)
-    opener = TRANSPORTS.get(transport)
-    if opener is None:
-        raise InvalidReference(
-            f"{text!r} is no TARGET of this version: images are not there yet; give the id of a layer, "
-            "tar:FILE or windowsfilter:ROOT:ID"
-        )
-    return opener(session, transport, rest)
+    if colon and (opener := TRANSPORTS.get(transport)):
+        return opener(session, transport, rest)
+    if colon and is_image_name(text):
+        return _open_image(session, text)
+    return _open_stored(session, text, may_be_layer=not colon)
 
 
 def resolve_layer(session: Session, driver: Driver, text: str) -> str:
@@ -135,8 +135,46 @@ def complete_target(
     """Ids of layers and transports that begin so, for a shell."""
     session = ctx.find_object(Session)
     ids = [] if session is None else _ids_below(session.home / LAYERS)
-    words = ids if param.name == "layer_id" else [*ids, "tar:", "windowsfilter:"]
-    return [CompletionItem(word) for word in words if word.startswith(incomplete)]
+    if param.name == "layer_id":
+        return [CompletionItem(word) for word in ids if word.startswith(incomplete)]
+    words = [*ids, *(f"{one}:" for one in TRANSPORTS)]
+    found = [CompletionItem(word) for word in words if word.startswith(incomplete)]
+    return [*found, *complete_image(ctx, param, incomplete)]
+
+
+def _open_stored(session: Session, text: str, *, may_be_layer: bool) -> Target:
+    """A layer by its whole id, else an image by its name, else a layer by the beginning of its id."""
+    is_id = may_be_layer and (session.home / LAYERS / text).is_dir()
+    if session.has_images and not is_id:
+        try:
+            return _open_image(session, text)
+        except (ImageNotFound, InvalidReference):
+            pass  # it may be a layer yet, and what is said below is true of both
+    if may_be_layer:
+        return _open_layer(session, text)
+    raise ImageNotFound(
+        f"there is no image {text!r} in the store; 'winlayers pull' gets one, and docker://{text} looks into it "
+        "where it is. A TARGET may also be tar:FILE or the id of a layer"
+    )
+
+
+def _open_image(session: Session, text: str) -> Target:
+    from winlayers.cli.imagetarget import open_image_layers
+
+    with _staging(session) as tmpdir:
+        opened = open_image_layers(session, text, tmpdir=tmpdir)
+    if isinstance(opened, str):
+        return _open_layer(session, opened)
+    own, *parents = opened.tables
+    return Target(
+        text,
+        opened.view,
+        own,
+        tuple(parents),
+        not parents,
+        lambda: list(own.findings()),
+        opened.close,
+    )
 
 
 def _open_layer(session: Session, text: str) -> Target:
@@ -337,25 +375,10 @@ def _not_committed() -> LooseLayer:
     )
 
 
-def _comes_with_images(session: Session, transport: str, rest: str) -> Target:
-    raise Unsupported(
-        f"{transport}:{rest}: the transport {transport} comes with images, which this version does not "
-        "read yet; save a layer's tar and give it as tar:FILE"
-    )
-
-
 #: What may stand before the colon of a TARGET, and what opens it.
 TRANSPORTS: dict[str, Callable[[Session, str, str], Target]] = {
     "tar": _open_tar,
     "windowsfilter": _open_store,
-    "docker": _comes_with_images,
-    "docker-archive": _comes_with_images,
-    "docker-daemon": _comes_with_images,
-    "containers-storage": _comes_with_images,
-    "dir": _comes_with_images,
-    "oci": _comes_with_images,
-    "oci-archive": _comes_with_images,
-    "store": _comes_with_images,
 }
 
 

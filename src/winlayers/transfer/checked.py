@@ -176,6 +176,8 @@ class BlobReader(RawReader):
                 )
             except _CUTS as error:
                 self._drop()
+                if not getattr(error, "is_transient", True):
+                    raise
                 self._count_cut(error)
                 self._pause()
 

@@ -170,7 +170,8 @@ def copy_image(
         for (before, _), (after, _) in zip(old, documents, strict=True)
         if before.digest != after.digest
     )
-    _check_preserved(sink, rewritten, preserve_digests=preserve_digests)
+    if preserve_digests:
+        _check_preserved(sink, rewritten)
     blobs = _collect_blobs(source, sink, old, documents, flag)
     told.planned([blob.target for blob in blobs])
     copied = _BlobCopier(source, sink, told, flag).copy(blobs, jobs)
@@ -194,17 +195,13 @@ def _check_arguments(
         raise InvalidArgument(f"{jobs} blobs at once are not possible; 1 to {MAX_JOBS} are")
 
 
-def _check_preserved(
-    sink: ImageSink, rewritten: tuple[tuple[Digest, Digest], ...], *, preserve_digests: bool
-) -> None:
-    if not preserve_digests:
-        return
+def _check_preserved(sink: ImageSink, rewritten: tuple[tuple[Digest, Digest], ...]) -> None:
     if rewritten:
         raise Unsupported(
             f"foreign layers cannot be made ordinary and document {rewritten[0][0]} keep its digest"
         )
     if not getattr(sink, "keeps_digests", True):
-        raise Unsupported(f"{sink.name} has no place for manifests, so their digests are lost")
+        raise Unsupported(f"{sink.name} has no place for a manifest, so its digest would be lost")
 
 
 def _collect_blobs(

@@ -10,18 +10,23 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.harness import APP, BASE, Shell
+from winlayers.cli.imagenames import _NOT_OURS
 from winlayers.cli.session import Session
-from winlayers.cli.target import TRANSPORTS, open_target
+from winlayers.cli.target import open_target
 
 
-@pytest.mark.parametrize("transport", sorted(set(TRANSPORTS) - {"tar", "windowsfilter"}))
-def test_transports_of_images_are_unsupported_by_name(shared: Shell, transport: str) -> None:
+@pytest.mark.parametrize("transport", sorted(_NOT_OURS))
+def test_transports_of_other_programs_are_unsupported_by_name(
+    shared: Shell, transport: str
+) -> None:
     result = shared.run("ls", f"{transport}:some/image:tag", code=16)
-    assert f"the transport {transport} comes with images" in result.err
+    assert f"does not speak with {transport}" in result.err
 
 
-def test_image_name_is_refused_with_what_is_possible(shared: Shell) -> None:
-    result = shared.run("ls", "mcr.microsoft.com/windows/nanoserver:ltsc2022", code=2)
+def test_image_that_is_not_there_is_refused_with_what_is_possible(shared: Shell) -> None:
+    name = "mcr.microsoft.com/windows/nanoserver:ltsc2022"
+    result = shared.run("ls", name, code=10)
+    assert f"docker://{name}" in result.err
     assert "tar:FILE" in result.err
 
 
@@ -124,7 +129,18 @@ def test_layer_ids_and_transports_are_completed(shared: Shell) -> None:
         )
         return [line.split(",")[1] for line in done.stdout.decode().splitlines()]
 
-    assert complete("winlayers ls ") == ["app", "base", "tar:", "windowsfilter:"]
+    assert complete("winlayers ls ") == [
+        "app",
+        "base",
+        "tar:",
+        "windowsfilter:",
+        "docker://",
+        "oci:",
+        "oci-archive:",
+        "docker-archive:",
+        "dir:",
+        "store:",
+    ]
     assert complete("winlayers layer export b") == ["base"]
     assert "diff-tree" in complete("winlayers di")
 

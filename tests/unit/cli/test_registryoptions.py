@@ -1,0 +1,68 @@
+"""Options for registries: what they come to, and that no password is told."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.harness import Shell
+from winlayers.cli.registryoptions import RegistryOptions
+from winlayers.cli.session import Session
+from winlayers.errors import InvalidArgument
+
+SECRET = "s3cret:with:colons"
+
+
+def test_options_are_about_one_host_alone(tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").touch()
+    (tmp_path / "client.cert").touch()
+    (tmp_path / "client.key").touch()
+    options = RegistryOptions(False, f"user:{SECRET}", tmp_path / "auth.json", tmp_path)
+    registries = options.registries(Session(), "here:5000")
+    here, elsewhere = registries.settings("here:5000"), registries.settings("elsewhere")
+    assert here.insecure
+    assert here.credentials is not None
+    assert (here.credentials.username, here.credentials.password) == ("user", SECRET)
+    assert here.ca_file == tmp_path / "ca.crt"
+    assert here.client_certificate == tmp_path / "client.cert"
+    assert here.client_key == tmp_path / "client.key"
+    assert (elsewhere.insecure, elsewhere.credentials, elsewhere.ca_file) == (False, None, None)
+    assert registries.credential_files == (tmp_path / "auth.json",)
+    assert SECRET not in repr(options) + repr(registries)
+
+
+def test_environment_says_the_rest() -> None:
+    environ = {
+        "REGISTRY_AUTH_FILE": "/auth.json",
+        "HTTPS_PROXY": "http://proxy:3128",
+        "no_proxy": "example.com",
+    }
+    registries = RegistryOptions().registries(Session(environ), "here")
+    assert registries.credential_files == (Path("/auth.json"),)
+    assert registries.proxies.proxy_for("https", "there", 443) == "http://proxy:3128"
+    assert registries.proxies.proxy_for("https", "example.com", 443) == ""
+
+
+def test_two_certificates_of_a_kind_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.crt").touch()
+    (tmp_path / "b.crt").touch()
+    with pytest.raises(InvalidArgument, match=r"2 files \*\.crt"):
+        RegistryOptions(cert_dir=tmp_path).registries(Session(), "here")
+
+
+def test_credentials_are_told_nowhere(bare: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    for arguments, code in (
+        (["--creds", "s3cret-without-a-colon"], 2),
+        (["--creds", f"user:{SECRET}", "--creds-stdin"], 2),
+        (["--creds", f"user:{SECRET}"], 10),
+    ):
+        result = bare.run("inspect", "oci:nowhere", *arguments, "-v", code=code)
+        assert "s3cret" not in result.err
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"user:{SECRET}\n"))
+    assert "s3cret" not in bare.run("inspect", "oci:nowhere", "--creds-stdin", code=10).err
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert "no credentials" in bare.run("inspect", "oci:nowhere", "--creds-stdin", code=2).err
+    monkeypatch.setattr("sys.stdin", None)
+    assert "no standard input" in bare.run("inspect", "oci:nowhere", "--creds-stdin", code=2).err
