@@ -215,7 +215,12 @@ class RepositorySink:
         return f"docker://{self._reference}"
 
     def has_blob(self, descriptor: Descriptor) -> bool:
-        """Whether a blob is there, or was taken over from another repository; see ``ImageSink``."""
+        """Whether a blob is there, or was taken over from another repository; see ``ImageSink``.
+
+        A foreign layer need not be there: it is to be had from its URLs, and is not passed on.
+        """
+        if descriptor.is_foreign and descriptor.urls:
+            return True
         if self._client.has_blob(descriptor.digest):
             return True
         for repository in self._mount_from:
