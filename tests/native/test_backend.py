@@ -201,6 +201,9 @@ def test_half_a_layer_that_cannot_be_removed_is_not_there_and_goes_later(
     assert any("could not be removed yet" in note for note in caught.value.__notes__)
     assert backend.usage("child").kind == "created"  # as it had been
     again = NativeBackend(tmp_path / "docker", api=fake.api)
+    fake.fail("DestroyLayer", 0x80070005)
+    assert again.recover() == []  # not yet, and in nobody's way
+    assert again.usage("child").kind == "created"
     assert again.recover() == ["child"]
     folder = tmp_path / "docker/windowsfilter/child"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"layerID": b"x"}

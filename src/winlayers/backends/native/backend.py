@@ -15,6 +15,7 @@ Source: moby/moby daemon/graphdriver/windows/windows.go; microsoft/hcsshim inter
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -62,6 +63,8 @@ LEDGERS = "winlayers"
 LAYERDB = Path("image/windowsfilter/layerdb/sha256")
 _NANOSECONDS = 1_000_000_000
 
+_log = logging.getLogger("winlayers.backends")
+
 
 class NativeBackend:
     """See ``backends.contract.Backend`` for what the methods do.
@@ -95,7 +98,10 @@ class NativeBackend:
         self._database_ns: int | None = None
 
     def recover(self) -> list[str]:
-        """Undo what crashed processes were making; the names of what was undone."""
+        """Undo what crashed processes were making; the names of what was undone.
+
+        What Windows does not let go yet is logged, and stays for the next time: it is in nobody's way.
+        """
         done = []
         for layer_id in self._journal.left_over():
             try:
@@ -106,6 +112,8 @@ class NativeBackend:
                         done.append(layer_id)
             except LayerExists:
                 continue  # somebody makes it now
+            except (WinlayersError, OSError) as error:
+                _log.warning("half-made layer %s cannot be removed yet: %s", layer_id, error)
         for folder in sorted(self._ledgers.iterdir()):
             if not (self._layers / folder.name).exists():
                 self._remove_ledger(folder)
