@@ -134,6 +134,7 @@ class Collector:
         return blobs
 
     def _sweep(self) -> int:
+        self._layers.remove_free_locks()
         with self._catalog.writing() as records:
             return self._files.sweep(records.blobs(), records.leases())
 

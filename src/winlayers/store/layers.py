@@ -251,6 +251,16 @@ class Layers:
         finally:
             lock.remove()
 
+    def remove_free_locks(self) -> None:
+        """Remove the files of locks that their processes left when they were killed."""
+        for path in self._files.locks.glob("*.lock"):
+            lock = FileLock(path)
+            try:
+                lock.acquire(timeout_seconds=0)
+            except StoreLocked:
+                continue
+            lock.remove()
+
     # -- inside --------------------------------------------------------------------------------------
 
     def _remove(self, row: LayerRow) -> InUse | None:
