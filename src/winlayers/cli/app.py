@@ -54,7 +54,13 @@ layer_group = LazyGroup(
 store_group = LazyGroup(
     "store",
     help="The store as a whole.",
-    modules={"info": "store_info", "check": "store_check", "attach": "store_attach"},
+    modules={
+        "info": "store_info",
+        "df": "store_df",
+        "check": "store_check",
+        "prune": "store_prune",
+        "attach": "store_attach",
+    },
 )
 manifest_group = LazyGroup(
     "manifest", help="Manifests and indexes of images.", modules={"ls": "manifest_ls"}
