@@ -291,8 +291,11 @@ class StoreSink(StoreEndpoint):
             self._planned.setdefault(planned.blob.digest, planned)
 
     def has_blob(self, descriptor: Descriptor) -> bool:
-        """Whether a blob is there; if so, it stays while this is open."""
+        """Whether a blob is there; if so, it stays while this is open, and so does the layer made of it."""
+        planned = self._planned.get(descriptor.digest)
         with self._catalog.writing() as records:
+            if planned is not None:
+                records.hold(self._lease, planned.layer_id)
             if self._layers.has_file(records, descriptor.digest):
                 records.hold(self._lease, str(descriptor.digest))
                 return True
