@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from winlayers.cli.openimage import OpenImage, open_image
 from winlayers.cli.registryoptions import RegistryOptions
 from winlayers.cli.session import Session
-from winlayers.errors import Unsupported
+from winlayers.errors import ImageNotFound, InvalidReference, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +56,18 @@ def open_image_layers(session: Session, text: str, *, tmpdir: Path) -> FetchedIm
     with open_image(session, text, RegistryOptions()) as image:
         _check_layers(text, image)
         return _layer_in_store(session, image) or _fetch_all(session, image, tmpdir)
+
+
+def layer_of_image(session: Session, name: str) -> str | None:
+    """The id of the layer that stands for an image of the store; None where the store has none of this name."""
+    if not session.has_images:
+        return None
+    try:
+        with open_image(session, f"store:{name}", RegistryOptions()) as image:
+            _check_layers(name, image)
+            return _layer_in_store(session, image)
+    except (ImageNotFound, InvalidReference):
+        return None
 
 
 def _check_layers(text: str, image: OpenImage) -> None:

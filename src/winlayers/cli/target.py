@@ -113,6 +113,24 @@ def resolve_layer(session: Session, driver: Driver, text: str) -> str:
     return unique_id(text, driver.layers(), str(session.home / LAYERS))
 
 
+def resolve_parent(session: Session, driver: Driver, text: str) -> str:
+    """The id of the layer to stand on: of a layer, or of the topmost one of an image of the store.
+
+    Raises:
+        LayerNotFound: there is neither.
+        InvalidArgument: there are several.
+    """
+    from winlayers.cli.imagetarget import layer_of_image
+
+    try:
+        return resolve_layer(session, driver, text)
+    except LayerNotFound:
+        layer_id = layer_of_image(session, text)
+        if layer_id is None:
+            raise
+        return layer_id
+
+
 def resolve_scratch(session: Session, driver: Driver, text: str) -> str:
     """The id of a scratch, by its id or the beginning of it.
 

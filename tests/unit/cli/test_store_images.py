@@ -51,6 +51,15 @@ def test_compressed_layers_go_when_asked_and_the_images_can_be_read(filled: Shel
     assert "pull" in refused.err
 
 
+def test_layers_stand_on_images(filled: Shell) -> None:
+    filled.run("layer", "create", "work", "--parent", "app:1")
+    assert len(filled.run("layer", "inspect", "work").document["chain"]) == 2
+    filled.run("layer", "create", "other", "--parent", "nothing:1", code=10)
+    assert "run.exe" in " ".join(filled.run("ls", "work", "/app").lines)
+    assert "stays" in filled.run("rmi", "app:1").err  # the scratch stands on it
+    assert "run.exe" in " ".join(filled.run("ls", "work", "/app").lines)
+
+
 def test_without_images_nothing_is_made(bare: Shell) -> None:
     for command in ("df", "prune"):
         assert "no image" in bare.run("store", command).err

@@ -7,7 +7,7 @@ import click
 from winlayers.cli.layerrows import layer_row
 from winlayers.cli.options import command, json_option, pass_session
 from winlayers.cli.session import Session
-from winlayers.cli.target import complete_target, resolve_layer
+from winlayers.cli.target import complete_target, resolve_parent
 from winlayers.errors import InvalidArgument, UnknownOption
 
 
@@ -56,7 +56,7 @@ def run(
         raise InvalidArgument("--storage-opt is for scratches; a layer of --read-only takes none")
     options = dict(map(_option, storage_options))
     driver = session.open_driver()
-    resolved_parent = resolve_layer(session, driver, parent) if parent else ""
+    resolved_parent = resolve_parent(session, driver, parent) if parent else ""
     if read_only:
         driver.create(layer_id, resolved_parent)
     else:

@@ -14,7 +14,7 @@ import click
 
 from winlayers.cli.options import command, json_option, pass_session
 from winlayers.cli.session import Session
-from winlayers.cli.target import complete_target, resolve_layer
+from winlayers.cli.target import complete_target, resolve_parent
 from winlayers.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def run(
         findings = KeptFindings()
         with _opened(file) as (source, size):
             driver = session.open_driver()
-            resolved_parent = resolve_layer(session, driver, parent) if parent else ""
+            resolved_parent = resolve_parent(session, driver, parent) if parent else ""
             with shown(session.progress, f"importing {layer_id}", size) as progress:
                 summary = driver.import_layer(
                     layer_id,
