@@ -105,11 +105,8 @@ class NativeBackend:
         done = []
         for layer_id in self._journal.left_over():
             try:
-                with self._journal.claiming(layer_id):
-                    self._journal.forget_unfinished(layer_id)
-                    if self._journal.names(layer_id):
-                        self._undo(layer_id)
-                        done.append(layer_id)
+                if self.undo_half_made(layer_id):
+                    done.append(layer_id)
             except LayerExists:
                 continue  # somebody makes it now
             except (WinlayersError, OSError) as error:
@@ -119,6 +116,21 @@ class NativeBackend:
                 self._remove_ledger(folder)
                 done.append(f"record of {folder.name}")
         return done + remove_leftovers(self._tmp, remove=self._remove_staged)
+
+    def undo_half_made(self, layer_id: str) -> bool:
+        """Have a layer that a crashed process was making be as it was before; whether it was half-made.
+
+        Raises:
+            LayerExists: a process makes it now.
+            StoreCorrupt: the journal does not tell what it was.
+            WindowsCallFailed: it does not go.
+        """
+        with self._journal.claiming(layer_id):
+            self._journal.forget_unfinished(layer_id)
+            if not self._journal.names(layer_id):
+                return False
+            self._undo(layer_id)
+            return True
 
     # -- making and removing ---------------------------------------------------------------------
 

@@ -92,10 +92,10 @@ class _Repair:
             return
         assert self._backend is not None, "only where Windows is here"
         try:
-            self._backend.recover()
+            self._backend.undo_half_made(layer_id)
+        except LayerExists:
+            raise
         except (WinlayersError, OSError) as error:
-            if not self._journal.names(layer_id):
-                return  # it was another one that did not go
             with _noting_on_failure(error), self._journal.claiming(layer_id):
                 # Also one that had been created: an empty folder is not worth to keep this one.
                 self._remove_by_handle(layer_id)
