@@ -13,6 +13,7 @@ from winlayers.backends.sealed import index, record
 from winlayers.driver.mounting import MountedLayer, MountTable
 from winlayers.driver.refcount import RefCounts
 from winlayers.layer.entry import Entry, EntryKind
+from winlayers.store import catalog
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "store-layout.md").read_text("utf-8")
 _NAME = re.compile(r"`(\w+)`")
@@ -69,3 +70,15 @@ def test_tables_of_a_scratch_are_on_the_page(tmp_path: Path) -> None:
 def test_fields_of_the_record_are_on_the_page() -> None:
     fields = set(record.Record.__dataclass_fields__)
     assert columns_on_page("## layer.json") == fields
+
+
+def test_tables_of_the_catalog_are_on_the_page(tmp_path: Path) -> None:
+    catalog.Catalog(tmp_path / "catalog.db")
+    tables = columns_of(tmp_path / "catalog.db")
+    text = PAGE[PAGE.index("## catalog.db") : PAGE.index("## A reader")]
+    for table in ("tags", "documents", "links", "blobs", "layers"):
+        assert tables.pop(table) == columns_on_page(f"### {table}"), table
+    assert set(tables) == {"leases", "holds", "sqlite_sequence"}
+    for name in {"leases", "holds"} | tables["leases"] | tables["holds"]:
+        assert f"`{name}`" in text
+    assert f"database of schema {catalog.SCHEMA_VERSION} (" in text
