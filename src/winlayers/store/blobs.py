@@ -9,17 +9,18 @@ so publishing and sweeping happen in transactions of the catalog, which the call
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from winlayers.base.atomic import sync_directory, sync_file
 from winlayers.base.digest import Digest
 from winlayers.base.fileobj import RawReader, Readable, read_into
-from winlayers.errors import BlobNotFound, Corrupt, TooLarge
+from winlayers.errors import BlobNotFound, Corrupt, NoSpace, TooLarge
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -124,19 +125,27 @@ class StagedBlob:
         self._file = open(  # noqa: SIM115 - closed by ``finish`` or at the end of the block
             path, "xb", buffering=0, opener=lambda name, _: os.open(name, flags, 0o600)
         )
-        self.size = 0
 
     def write(self, block: bytes) -> None:
-        """Write on."""
+        """Write on.
+
+        Raises:
+            NoSpace: the disk is full.
+        """
         view = memoryview(block)
-        while view:
-            view = view[self._file.write(view) :]
-        self.size += len(block)
+        with _full_disk_told(self.path):
+            while view:
+                view = view[self._file.write(view) :]
 
     def finish(self) -> None:
-        """Bring all of it to the disk, and close it."""
+        """Bring all of it to the disk, and close it.
+
+        Raises:
+            NoSpace: the disk is full.
+        """
         if not self._file.closed:
-            sync_file(self._file.fileno())
+            with _full_disk_told(self.path):
+                sync_file(self._file.fileno())
             self._file.close()
 
     def __enter__(self) -> Self:
@@ -197,6 +206,16 @@ class SizedReader(RawReader):
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Read on into a buffer; see ``read``."""
         return read_into(self, buffer)
+
+
+@contextmanager
+def _full_disk_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise NoSpace(f"the disk of {path.parent} is full; free some space") from error
 
 
 def _remove(entry: os.DirEntry[str]) -> int:

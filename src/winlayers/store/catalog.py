@@ -28,7 +28,7 @@ from winlayers.base.digest import Digest
 from winlayers.base.locking import FileLock
 from winlayers.base.processes import is_running, process_start_time
 from winlayers.driver.database import open_database
-from winlayers.errors import StoreCorrupt, UnknownFeature
+from winlayers.errors import NoSpace, StoreCorrupt, UnknownFeature
 from winlayers.oci.model import Descriptor
 
 #: Each brings a catalog of the schema that is its place here to the next one.
@@ -247,6 +247,14 @@ class Catalog:
             db.execute("ROLLBACK")
 
     @contextmanager
+    def still(self) -> Iterator[Records]:
+        """All rows, and nobody changes them, or removes a file, as long as the block lasts."""
+        with self._connection() as db:
+            db.execute("BEGIN IMMEDIATE")
+            yield Records(db)
+            db.execute("ROLLBACK")
+
+    @contextmanager
     def writing(self) -> Iterator[Records]:
         """A change: all of it, or nothing where the block raises; nobody else changes anything meanwhile."""
         with self._connection() as db:
@@ -260,7 +268,10 @@ class Catalog:
             with open_database(self._path) as db:
                 yield db
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+            code = getattr(error, "sqlite_errorcode", 0)
+            if code == sqlite3.SQLITE_IOERR_SHMSIZE:  # of the memory that processes share, a file
+                raise NoSpace(f"the disk of {self._path} is full; free some space") from error
+            if code & 0xFF not in _DAMAGED:
                 raise
             raise StoreCorrupt(
                 f"{self._path}, the catalog of images, cannot be read: {error}"

@@ -84,12 +84,11 @@ class Images:
 
     def rows(self) -> list[ImageRow]:
         """All images that have a name, sorted by it."""
-        with self.catalog.reading() as records:
-            tags = records.tags()
-            known = records.documents()
         rows: list[ImageRow] = []
-        for name, digest in tags.items():
-            rows.extend(self._row(name, digest, one) for one in self._manifests(digest, known))
+        with self.catalog.still() as records:
+            known = records.documents()
+            for name, digest in records.tags().items():
+                rows.extend(self._row(name, digest, one) for one in self._manifests(digest, known))
         return rows
 
     def find(self, records: Records, name: str) -> Descriptor:
@@ -127,20 +126,22 @@ class Images:
 
     # -- inside --------------------------------------------------------------------------------------
 
-    def _manifests(
-        self, digest: Digest, known: dict[Digest, str], depth: int = 8
-    ) -> list[Manifest]:
-        """The images in the store that a document leads to."""
-        if digest not in known or not depth:
-            return []
-        document = self.read(Descriptor(known[digest], digest, 0))
-        if isinstance(document, Manifest):
-            return [document]
-        found: dict[Digest, Manifest] = {}
-        for one in document.manifests:
-            for manifest in self._manifests(one.digest, known, depth - 1):
-                found[manifest.digest] = manifest
-        return list(found.values())
+    def _manifests(self, digest: Digest, known: dict[Digest, str]) -> list[Manifest]:
+        """The images in the store that a document leads to, each once."""
+        found: list[Manifest] = []
+        seen: set[Digest] = set()
+        waiting = [digest]
+        while waiting:
+            one = waiting.pop()
+            if one in seen or one not in known:
+                continue
+            seen.add(one)
+            document = self.read(Descriptor(known[one], one, 0))
+            if isinstance(document, Manifest):
+                found.append(document)
+            else:
+                waiting.extend(inner.digest for inner in reversed(document.manifests))
+        return found
 
     def _row(self, name: str, digest: Digest, manifest: Manifest) -> ImageRow:
         config = self.config_of(manifest)

@@ -100,7 +100,7 @@ class Store:
             ImageNotFound: there is none.
             InvalidReference: there are several, or it is no name.
         """
-        with self._catalog.reading() as records:
+        with self._catalog.still() as records:
             return self._images.find(records, name)
 
     def tag(self, name: str, new_name: str) -> None:

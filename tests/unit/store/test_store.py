@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import threading
 from pathlib import Path
@@ -19,6 +20,7 @@ from winlayers.errors import (
     InvalidReference,
     LayerExists,
     Malformed,
+    NoSpace,
     Unsupported,
 )
 from winlayers.layer.chain import Chain
@@ -268,6 +270,28 @@ def test_index_may_have_images_that_are_not_there(store: Store) -> None:
     assert [row.manifest for row in store.images()] == [IMAGE.manifest.digest]
     assert store.resolve("many").media_type == mediatypes.OCI_INDEX
     assert store.prune().blobs == ()
+
+
+def test_index_within_indexes_shows_each_image_once(store: Store) -> None:
+    top = IMAGE.descriptor
+    with store.open_sink("deep") as sink:
+        put_blobs(sink, IMAGE)
+        sink.put_document(IMAGE.manifest.raw, IMAGE.manifest.media_type)
+        for _ in range(30):
+            index = build_index([top] * 100)
+            top = describe(index.raw, index.media_type)
+            sink.put_document(index.raw, index.media_type)
+        sink.commit(top)
+    assert len(store.images()) == 1
+
+
+def test_full_disk_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr("winlayers.store.blobs.sync_file", refuse)
+    with pytest.raises(NoSpace):
+        put_image(store, "app", IMAGE)
 
 
 def test_layer_imported_by_its_user_is_taken_and_never_removed(store: Store) -> None:
