@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from threading import Barrier
 
@@ -23,6 +26,9 @@ from tests.support.endpoints import (
     copy,
     fill,
 )
+from tests.support.registry import Registry, serve_registry
+from winlayers.distribution.endpoint import RepositorySink, RepositorySource
+from winlayers.distribution.registries import Registries
 from winlayers.errors import (
     BlobNotFound,
     Corrupt,
@@ -37,9 +43,11 @@ from winlayers.oci.dockerarchive import DockerArchiveSink, open_docker_archive
 from winlayers.oci.endpoint import ImageSink, ImageSource
 from winlayers.oci.layout import LayoutSink, open_layout
 from winlayers.oci.model import Descriptor, Index, Manifest, parse_config, parse_document
+from winlayers.oci.reference import Reference
 
 ROOT = Path(__file__).parents[2]
 NAME = "example.com/windows/tiny:1"
+OPEN = ExitStack()
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ class Pair:
         takes_indexes: whether an index may go in.
         has_names: whether images of several names may be in one place.
         takes_absent: whether a foreign layer may stay where its URL leads.
+        takes_foreign: whether it takes the bytes of a foreign layer; a registry leaves them where they are.
         is_on_disk: whether what a killed process leaves lies in the folder.
     """
 
@@ -62,7 +71,21 @@ class Pair:
     takes_indexes: bool = True
     has_names: bool = True
     takes_absent: bool = True
+    takes_foreign: bool = True
     is_on_disk: bool = True
+
+
+@cache
+def a_registry() -> Registry:
+    """A registry on loopback, until the process ends."""
+    return OPEN.enter_context(serve_registry())
+
+
+def in_registry(folder: Path, name: str) -> Reference:
+    """A name in the part of the registry that stands for the folder of a test."""
+    place = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    parsed = Reference.parse(name)
+    return replace(parsed, host=a_registry().host, repository=f"{place}/{parsed.repository}")
 
 
 FACTORIES: dict[str, Pair] = {
@@ -87,6 +110,12 @@ FACTORIES: dict[str, Pair] = {
         lambda folder, name: DirectorySink(folder / "image"),
         lambda folder, name: DirectorySource(folder / "image"),
         has_names=False,
+    ),
+    "docker": Pair(
+        lambda folder, name: RepositorySink(in_registry(folder, name), Registries()),
+        lambda folder, name: RepositorySource(in_registry(folder, name), Registries()),
+        takes_foreign=False,
+        is_on_disk=False,
     ),
 }
 
@@ -329,7 +358,16 @@ def test_images_of_several_names_are_in_one_place(pair: Pair, tmp_path: Path) ->
             check_holds(source, image, keeps_documents=pair.keeps_documents)
 
 
-@factories()
+@factories(lambda pair: not pair.takes_foreign)
+def test_foreign_layer_is_not_passed_on(pair: Pair, tmp_path: Path) -> None:
+    image = an_image("base", "delta", foreign={0: "https://example.invalid/base"})
+    base, delta = image.manifest.layers
+    with pair.sink(tmp_path, NAME) as sink:
+        assert sink.has_blob(base)  # so nobody puts it
+        assert not sink.has_blob(delta)
+
+
+@factories(lambda pair: pair.takes_foreign)
 def test_foreign_layer_is_kept_where_its_bytes_are_put(pair: Pair, tmp_path: Path) -> None:
     image = an_image("base", "delta", foreign={0: "https://example.com/base"})
     with pair.sink(tmp_path, NAME) as sink:

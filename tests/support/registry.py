@@ -119,6 +119,7 @@ class Registry:
     host: str = ""
     scheme: str = "http"
     uploads: dict[str, bytearray] = field(default_factory=dict)
+    upload_count: int = 0
     files: dict[str, bytes] = field(default_factory=dict)
     faults: list[_Fault] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -441,7 +442,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(201, b"", {"Location": f"/v2/{name}/blobs/{digest}"})
             return
         with self.registry.lock:
-            key = f"upload-{len(self.registry.uploads)}"
+            self.registry.upload_count += 1
+            key = f"upload-{self.registry.upload_count}"
             self.registry.uploads[key] = bytearray()
         self.answer(202, b"", self._state(name, key))
 
@@ -500,7 +502,9 @@ def serve_registry(tls: ssl.SSLContext | None = None) -> Iterator[Registry]:
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
         registry.scheme = "https"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    )
     thread.start()
     try:
         yield registry
