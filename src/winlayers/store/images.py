@@ -55,7 +55,8 @@ class ImageRow:
         platform: what it runs on.
         created: when, as the config has it.
         size: bytes of its layers and config as they are pushed.
-        layer_ids: of its layers in the driver, nearest first; none where it is not for Windows.
+        layer_ids: of its layers in the driver, nearest first; none where it is not for Windows, or where not all
+            are there: the bytes of a foreign one may be missing.
     """
 
     name: str
@@ -88,7 +89,8 @@ class Images:
         with self.catalog.still() as records:
             known = records.documents()
             for name, digest in records.tags().items():
-                rows.extend(self._row(name, digest, one) for one in self._manifests(digest, known))
+                for manifest in self._manifests(digest, known):
+                    rows.append(self._row(records, name, digest, manifest))
         return rows
 
     def find(self, records: Records, name: str) -> Descriptor:
@@ -143,10 +145,13 @@ class Images:
                 waiting.extend(inner.digest for inner in reversed(document.manifests))
         return found
 
-    def _row(self, name: str, digest: Digest, manifest: Manifest) -> ImageRow:
+    def _row(self, records: Records, name: str, digest: Digest, manifest: Manifest) -> ImageRow:
         config = self.config_of(manifest)
         platform = config.platform if config else Platform("", "")
         planned = plan_layers(manifest, config) if config else ()
+        layer_ids = tuple(one.layer_id for one in reversed(planned))
+        if not all(self.layers.is_made(records, layer_id) for layer_id in layer_ids):
+            layer_ids = ()
         return ImageRow(
             name,
             digest,
@@ -155,7 +160,7 @@ class Images:
             platform,
             config.created if config else "",
             manifest.config.size + sum(layer.size for layer in manifest.layers),
-            tuple(one.layer_id for one in reversed(planned)),
+            layer_ids,
         )
 
     def _tagged(self, records: Records, name: str) -> Digest | None:
@@ -260,7 +265,8 @@ class StoreSource(StoreEndpoint):
 class StoreSink(StoreEndpoint):
     """See ``oci.endpoint.ImageSink`` and ``LayerSink``.
 
-    Layers that were expected go into the driver as they come; others do when their manifest is put.
+    Layers that were expected go into the driver as they come; others do when their manifest is put. A foreign layer may
+    be missing: then it and what stands on it are not in the driver until it comes.
 
     Args:
         images: of the store.
@@ -339,9 +345,7 @@ class StoreSink(StoreEndpoint):
             self._add_document(document, needed, ())
             return
         config = self._images.config_of(document)
-        planned = plan_layers(document, config) if config else ()
-        for one in planned:
-            self._layers.make(one, self._lease)
+        planned = self._make_layers(plan_layers(document, config) if config else ())
         blobs = [document.config, *document.layers]
         needed = [*(str(one.digest) for one in blobs), *(one.layer_id for one in planned)]
         self._add_document(document, needed, planned)
@@ -360,6 +364,19 @@ class StoreSink(StoreEndpoint):
             if records.document(descriptor.digest) is None:
                 raise BlobNotFound(f"document {descriptor.digest} was not put into the store")
             records.set_tag(_tag_of(self._reference), descriptor.digest)
+
+    def _make_layers(self, planned: Iterable[PlannedLayer]) -> list[PlannedLayer]:
+        """Make what did not come as a layer; up to a foreign one whose bytes are not there."""
+        made: list[PlannedLayer] = []
+        for one in planned:
+            try:
+                self._layers.make(one, self._lease)
+            except BlobNotFound:
+                if not one.blob.is_foreign:
+                    raise
+                break
+            made.append(one)
+        return made
 
     def _add_document(
         self,
@@ -384,7 +401,8 @@ class StoreSink(StoreEndpoint):
 
     def _check_there(self, records: Records, manifest: Manifest, made: set[Digest]) -> None:
         for one in (manifest.config, *manifest.layers):
-            if one.digest not in made and not self._layers.has_file(records, one.digest):
+            is_there = one.digest in made or self._layers.has_file(records, one.digest)
+            if not is_there and not one.is_foreign:
                 raise BlobNotFound(
                     f"manifest {manifest.digest} needs blob {one.digest}, which was not put into the store"
                 )

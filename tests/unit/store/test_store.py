@@ -259,6 +259,28 @@ def test_foreign_layer_keeps_its_type_and_urls(store: Store) -> None:
     assert image.manifest.layers[0].is_foreign
 
 
+def test_foreign_layer_may_be_missing_until_it_comes(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("winlayers.store.layers._PATIENCE_SECONDS", 0.0)
+    image = an_image([BASE, UPPER], foreign=[0])
+    base, upper = image.manifest.layers
+    with store.open_sink("foreign") as sink:
+        sink.expect(image.manifest.raw, image.config.raw)
+        for one in (image.manifest.config, upper):
+            sink.put_blob(one, io.BytesIO(image.blobs[one.digest]))
+        sink.put_document(image.manifest.raw, image.manifest.media_type)
+        sink.commit(image.descriptor)
+    assert store.images()[0].layer_ids == ()
+    assert store.driver.layers() == []
+    assert blob_of(store, "foreign", upper) == image.blobs[upper.digest]
+    with pytest.raises(BlobNotFound):
+        blob_of(store, "foreign", base)
+    put_image(store, "foreign", image)
+    check_whole(store, "foreign", image)
+    assert store.images()[0].layer_ids == tuple(reversed(image.layer_ids))
+
+
 def test_index_may_have_images_that_are_not_there(store: Store) -> None:
     missing = an_image([a_tar("missing")])
     index = build_index([IMAGE.descriptor, missing.descriptor])
