@@ -9,10 +9,11 @@ This module refuses to know how a layer is made.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Self
 
+from winlayers.backends.contract import ImportPolicy
 from winlayers.base.digest import Digest
 from winlayers.errors import (
     BlobNotFound,
@@ -22,6 +23,7 @@ from winlayers.errors import (
     Malformed,
     WinlayersError,
 )
+from winlayers.layer.findings import Finding
 from winlayers.oci import mediatypes
 from winlayers.oci.model import (
     MAX_DOCUMENT_SIZE,
@@ -36,7 +38,7 @@ from winlayers.oci.platform import Platform
 from winlayers.oci.reference import Reference
 from winlayers.store.blobs import BlobFiles
 from winlayers.store.catalog import Catalog, Records
-from winlayers.store.layers import Layers, PlannedLayer, plan_layers
+from winlayers.store.layers import Layers, PlannedLayer, Work, plan_layers
 
 _CONFIGS = frozenset({mediatypes.OCI_CONFIG, mediatypes.DOCKER_CONFIG})
 _DIGITS = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
@@ -271,16 +273,25 @@ class StoreSink(StoreEndpoint):
     Args:
         images: of the store.
         name: what the image will be called.
+        policy: what imports of layers let pass.
+        report: called with each finding that is no error, from any thread.
     Raises:
         InvalidReference: it is no name.
     """
 
     keeps_digests = True
 
-    def __init__(self, images: Images, name: str) -> None:
+    def __init__(
+        self,
+        images: Images,
+        name: str,
+        policy: ImportPolicy | None = None,
+        report: Callable[[Finding], None] = lambda finding: None,
+    ) -> None:
         self._reference = Reference.parse(name).with_default_tag()
         self._planned: dict[Digest, PlannedLayer] = {}
         super().__init__(images, name)
+        self._work = Work(self._lease, policy or ImportPolicy(), report)
 
     def expect(self, manifest_raw: bytes, config_raw: bytes) -> None:
         """The layers of this image will come.
@@ -327,7 +338,7 @@ class StoreSink(StoreEndpoint):
         if planned is None:
             self._layers.keep_blob(descriptor, source, self._lease)
         else:
-            self._layers.take(planned, source, self._lease)
+            self._layers.take(planned, source, self._work)
 
     def put_document(self, raw: bytes, media_type: str) -> None:
         """Take a manifest or index.
@@ -370,7 +381,7 @@ class StoreSink(StoreEndpoint):
         made: list[PlannedLayer] = []
         for one in planned:
             try:
-                self._layers.make(one, self._lease)
+                self._layers.make(one, self._work)
             except BlobNotFound:
                 if not one.blob.is_foreign:
                     raise

@@ -17,9 +17,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, BinaryIO
 
+from winlayers.backends.contract import ImportPolicy
 from winlayers.base.digest import Digest, DigestReader
 from winlayers.base.fileobj import RawReader, Readable, read_into
 from winlayers.base.locking import FileLock
@@ -34,6 +35,7 @@ from winlayers.errors import (
     Unsupported,
 )
 from winlayers.layer.chain import Chain
+from winlayers.layer.findings import Finding
 from winlayers.oci import mediatypes
 from winlayers.oci.model import Descriptor, ImageConfig, Manifest, chain_ids
 from winlayers.store.blobs import BlobFiles, SizedReader
@@ -106,6 +108,21 @@ def plan_layers(manifest: Manifest, config: ImageConfig) -> tuple[PlannedLayer, 
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Who makes layers, and how.
+
+    Attributes:
+        lease: holds what is made.
+        policy: what imports let pass.
+        report: called with each finding that is no error, from any thread.
+    """
+
+    lease: int
+    policy: ImportPolicy = field(default_factory=ImportPolicy)
+    report: Callable[[Finding], None] = lambda finding: None
+
+
 class Layers:
     """The layers of the images of one store.
 
@@ -122,7 +139,7 @@ class Layers:
         self._changed = threading.Condition()
         self._coming: set[str] = set()
 
-    def take(self, planned: PlannedLayer, source: BinaryIO, lease: int) -> None:
+    def take(self, planned: PlannedLayer, source: BinaryIO, work: Work) -> None:
         """Make a layer of its blob, and keep the blob.
 
         What is there already is not read. Where nobody begins with the parent, the blob is kept and that is all.
@@ -130,35 +147,35 @@ class Layers:
         Args:
             planned: the layer.
             source: the blob, from its first byte.
-            lease: holds both.
+            work: holds both.
         Raises:
             Corrupt, DigestMismatch, Malformed, NoSpace: as of the driver.
             LayerExists: the driver has another layer of this id.
         """
         with self._making(planned.layer_id):
-            if self._is_there(planned, lease):
+            if self._is_there(planned, work.lease):
                 if not planned.is_plain:
-                    self.keep_blob(planned.blob, source, lease)
+                    self.keep_blob(planned.blob, source, work.lease)
             elif self._is_coming(planned.parent):
-                self._import(planned, source, lease, is_kept=not planned.is_plain)
+                self._import(planned, source, work, is_kept=not planned.is_plain)
             else:
-                self.keep_blob(planned.blob, source, lease)
+                self.keep_blob(planned.blob, source, work.lease)
 
-    def make(self, planned: PlannedLayer, lease: int) -> None:
+    def make(self, planned: PlannedLayer, work: Work) -> None:
         """Make a layer whose blob is in the store, if it is not there; its parent is.
 
         Args:
             planned: the layer.
-            lease: holds it.
+            work: holds it.
         Raises:
             BlobNotFound: the blob is not there.
             Corrupt, Malformed, NoSpace, LayerExists: as ``take``.
         """
         with self._making(planned.layer_id):
-            if self._is_there(planned, lease):
+            if self._is_there(planned, work.lease):
                 return
             with self.open_blob(planned.blob.digest) as source:
-                self._import(planned, source, lease, is_kept=False)
+                self._import(planned, source, work, is_kept=False)
         if planned.is_plain:
             with self._catalog.writing() as records:
                 records.drop_blob(planned.blob.digest)
@@ -369,12 +386,12 @@ class Layers:
         return False
 
     def _import(
-        self, planned: PlannedLayer, source: BinaryIO, lease: int, *, is_kept: bool
+        self, planned: PlannedLayer, source: BinaryIO, work: Work, *, is_kept: bool
     ) -> None:
         what = f"layer {planned.blob.digest}"
         if planned.parent and not self._driver.imports_ahead:
             self._await(planned.parent)
-        with self._files.stage(lease) as staged:
+        with self._files.stage(work.lease) as staged:
             reader: BinaryIO = SizedReader(
                 source, planned.blob.size, what=what, staged=staged if is_kept else None
             )
@@ -391,10 +408,12 @@ class Layers:
                 coming=Chain(planned.parents) if self._driver.imports_ahead else None,
                 digest=digest,
                 diff_id=planned.diff_id,
+                policy=work.policy,
+                report=work.report,
             )
             with self._catalog.writing() as records:
                 if is_kept:
-                    records.hold(lease, str(planned.blob.digest))
+                    records.hold(work.lease, str(planned.blob.digest))
                     self._files.publish(staged, planned.blob.digest)
                     records.add_blob(planned.blob.digest, planned.blob.size)
                 row = records.layer(planned.layer_id)

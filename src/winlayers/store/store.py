@@ -12,12 +12,15 @@ nothing of networks and other transports: whoever copies asks for a source or a 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from winlayers.backends.contract import ImportPolicy
 from winlayers.base.digest import Digest
 from winlayers.driver.driver import Driver
 from winlayers.errors import ImageNotFound, InvalidReference
+from winlayers.layer.findings import Finding
 from winlayers.oci.model import Descriptor
 from winlayers.oci.reference import Reference
 from winlayers.store.blobs import BlobFiles
@@ -79,15 +82,23 @@ class Store:
         """
         return StoreSource(self._images, name)
 
-    def open_sink(self, name: str) -> StoreSink:
+    def open_sink(
+        self,
+        name: str,
+        *,
+        policy: ImportPolicy | None = None,
+        report: Callable[[Finding], None] = lambda finding: None,
+    ) -> StoreSink:
         """A name for an image that comes; see ``oci.endpoint.ImageSink``.
 
         Args:
             name: as people write it.
+            policy: what imports of layers let pass.
+            report: called with each finding that is no error, from any thread.
         Raises:
             InvalidReference: it is no name.
         """
-        return StoreSink(self._images, name)
+        return StoreSink(self._images, name, policy, report)
 
     def images(self) -> list[ImageRow]:
         """All images that have a name, sorted by it; one of an index for each that is in the store."""

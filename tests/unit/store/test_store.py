@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.builders import a_file, a_layer, layer_tar
 from tests.support.memoryimages import MemoryImages
 from tests.support.storeimages import LINUX, RealImage, a_tar, an_image, put_blobs, put_image
+from winlayers.backends.contract import ImportPolicy
 from winlayers.base.digest import Digest, digest_of
 from winlayers.errors import (
     BlobNotFound,
@@ -24,6 +26,7 @@ from winlayers.errors import (
     Unsupported,
 )
 from winlayers.layer.chain import Chain
+from winlayers.layer.findings import Finding
 from winlayers.oci import mediatypes
 from winlayers.oci.building import build_config, build_index, build_manifest, describe
 from winlayers.oci.model import Descriptor, digest_bytes
@@ -305,6 +308,20 @@ def test_index_within_indexes_shows_each_image_once(store: Store) -> None:
             sink.put_document(index.raw, index.media_type)
         sink.commit(top)
     assert len(store.images()) == 1
+
+
+def test_policy_and_findings_are_those_of_the_imports(store: Store) -> None:
+    image = an_image([layer_tar(a_layer(a_file("Files/con.txt", b"device")))])
+    with pytest.raises(Malformed):
+        put_image(store, "odd", image)
+    findings: list[Finding] = []
+    policy = ImportPolicy(lenient_names=True)
+    with store.open_sink("odd", policy=policy, report=findings.append) as sink:
+        put_blobs(sink, image)
+        sink.put_document(image.manifest.raw, image.manifest.media_type)
+        sink.commit(image.descriptor)
+    assert [one.entry for one in findings] == ["Files/con.txt"]
+    check_whole(store, "odd", image)
 
 
 def test_full_disk_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
