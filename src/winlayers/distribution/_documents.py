@@ -7,11 +7,16 @@ network.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from winlayers.errors import Malformed, TooLarge
 
 MAX_SIZE = 1 << 20
+MAX_DEPTH = 64
+"""Objects and arrays within each other."""
+
+_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def read_object(raw: bytes, what: str) -> dict[str, Any]:
@@ -26,14 +31,28 @@ def read_object(raw: bytes, what: str) -> dict[str, Any]:
     """
     if len(raw) > MAX_SIZE:
         raise TooLarge(f"{what} has {len(raw)} bytes; at most {MAX_SIZE} are taken")
+    _check_depth(raw, what)
     try:
         value = json.loads(raw)
-    except (ValueError, RecursionError):
+    except ValueError:
         # Without the cause: its text can show what stands in the document, as a password.
         raise Malformed(what, "it is not JSON") from None
     if not isinstance(value, dict):
         raise Malformed(what, "it is not a JSON object")
     return value
+
+
+def _check_depth(raw: bytes, what: str) -> None:
+    """Refuse what would take the interpreter too deep, before it goes there."""
+    depth = 0
+    for match in _BRACKETS.finditer(raw):
+        token = match[0]
+        if token in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise Malformed(what, f"it is deeper than {MAX_DEPTH} levels")
+        elif token in b"]}":
+            depth -= 1
 
 
 def text_of(fields: dict[str, Any], name: str) -> str:
