@@ -25,7 +25,12 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import Timeout, parse_url
 
 from winlayers._version import __version__
-from winlayers.distribution.registries import HostSettings, Registries, is_loopback
+from winlayers.distribution.registries import (
+    HostSettings,
+    Registries,
+    is_loopback,
+    settings_name,
+)
 from winlayers.errors import DistributionError, TooLarge
 
 MAX_REDIRECTS = 10
@@ -251,7 +256,7 @@ class Connections:
         options: dict[str, Any] = {"num_pools": 4, "maxsize": 16}
         if origin.scheme == "https":
             options["ssl_context"] = _tls_context(
-                origin.authority, settings, self._registries.certificate_folders
+                settings_name(origin.authority), settings, self._registries.certificate_folders
             )
         proxy = self._registries.proxies.proxy_for(
             origin.scheme, origin.host.strip("[]"), origin.port

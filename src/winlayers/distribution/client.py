@@ -35,7 +35,12 @@ from winlayers.distribution._http import (
 from winlayers.distribution._uploads import Upload
 from winlayers.distribution.auth import Login
 from winlayers.distribution.credentials import Credentials, find_credentials
-from winlayers.distribution.registries import Registries, is_loopback
+from winlayers.distribution.registries import (
+    DOCKER_HUB,
+    DOCKER_HUB_SERVER,
+    Registries,
+    is_loopback,
+)
 from winlayers.distribution.retry import Patience
 from winlayers.errors import (
     DigestMismatch,
@@ -47,9 +52,7 @@ from winlayers.errors import (
 from winlayers.oci import mediatypes
 from winlayers.oci.model import MAX_DOCUMENT_SIZE
 
-DOCKER_HUB = "docker.io"
 MAX_TAGS = 100_000
-_DOCKER_HUB_SERVER = "registry-1.docker.io"
 _PAGE_SIZE = 1000
 _MAX_LIST_SIZE = 1 << 20
 _ACCEPT = ", ".join(
@@ -381,7 +384,7 @@ class RepositoryClient:
 
     def _find_root(self) -> str:
         """``scheme://host``; which of two schemes it is, is tried out."""
-        server = _DOCKER_HUB_SERVER if self.host == DOCKER_HUB else self.host
+        server = DOCKER_HUB_SERVER if self.host == DOCKER_HUB else self.host
         plain, safe = f"http://{server}", f"https://{server}"
         if self._settings.plain_http:
             return plain

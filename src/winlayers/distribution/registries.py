@@ -14,6 +14,10 @@ from pathlib import Path
 
 from winlayers.distribution.credentials import Credentials
 
+DOCKER_HUB = "docker.io"
+DOCKER_HUB_SERVER = "registry-1.docker.io"
+"""Who answers for Docker Hub; its settings are those of ``docker.io``."""
+
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
@@ -92,11 +96,16 @@ class Registries:
 
     def settings(self, host: str) -> HostSettings:
         """The settings of ``host[:port]``."""
-        return self.hosts.get(host, self.default)
+        return self.hosts.get(settings_name(host), self.default)
 
     def with_host(self, host: str, settings: HostSettings) -> Registries:
         """The same with other settings of one host, as an option of the command line gives them."""
         return replace(self, hosts={**self.hosts, host: settings})
+
+
+def settings_name(host: str) -> str:
+    """The name under which a host has its settings and its folder of certificates."""
+    return DOCKER_HUB if host == DOCKER_HUB_SERVER else host
 
 
 def is_loopback(host: str) -> bool:

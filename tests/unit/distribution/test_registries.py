@@ -75,3 +75,8 @@ def test_settings_go_by_the_host_with_its_port() -> None:
     registries = Registries().with_host("h:5000", special)
     assert registries.settings("h:5000") is special
     assert registries.settings("h") == HostSettings()
+
+
+def test_settings_of_docker_hub_are_those_of_who_answers_for_it() -> None:
+    special = HostSettings(insecure=True)
+    assert Registries(hosts={"docker.io": special}).settings("registry-1.docker.io") is special
