@@ -165,7 +165,7 @@ class Connections:
         url: str,
         headers: Mapping[str, str],
         *,
-        body: bytes | None = None,
+        body: memoryview | bytes | None = None,
         any_plain: bool = False,
     ) -> Answer:
         """Ask, and follow redirects of ``GET`` and ``HEAD``.
@@ -211,7 +211,7 @@ class Connections:
             self._managers.clear()
 
     def _request_once(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+        self, method: str, url: str, headers: Mapping[str, str], body: memoryview | bytes | None
     ) -> Answer:
         what = f"{method} {shown(url)}"
         manager = self._manager_of(origin_of(url))

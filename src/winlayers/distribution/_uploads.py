@@ -5,7 +5,8 @@
     GET   location                    204, Location, Range: after a cut
     PUT   location?digest=            201: now there is a blob
 
-The source is read once and cannot go back, so the chunk in hand is kept until the other side has it. This module
+The source is read once and cannot go back, so the chunk in hand is kept until the other side has it: one buffer for
+each upload, and no copies. This module
 knows neither logins nor where repositories are.
 
 Source: OCI distribution-spec spec.md, "Pushing blobs" (POST then PUT; chunks; "Getting the status of an upload").
@@ -26,6 +27,7 @@ from winlayers.errors import Corrupt, DistributionError
 
 CHUNK_SIZE = 8 << 20
 _RANGE = re.compile(r"(?:bytes=)?0-(\d{1,19})")
+_READ_SIZE = 1 << 20
 _OCTETS = "application/octet-stream"
 
 
@@ -33,7 +35,7 @@ class Send(Protocol):
     """Sends one request, once: an answer of any status, or DistributionError."""
 
     def __call__(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+        self, method: str, url: str, headers: Mapping[str, str], body: memoryview | bytes | None
     ) -> Answer: ...
 
 
@@ -70,11 +72,12 @@ class Upload:
             LoginRefused: it takes none of ours.
         """
         sent = 0
-        chunk = _read_full(source, self.chunk_size)
+        buffer = memoryview(bytearray(min(self.chunk_size, max(size, 1))))
+        chunk = _fill(buffer, source)
         while len(chunk) == self.chunk_size and sent + len(chunk) < size:
             self._send_chunk(chunk, sent)
             sent += len(chunk)
-            chunk = _read_full(source, self.chunk_size)
+            chunk = _fill(buffer, source)
         if sent + len(chunk) != size or source.read(1):
             more = "more" if sent + len(chunk) >= size else "fewer"
             raise Corrupt(f"{self.what} has {more} bytes than the {size} of its descriptor")
@@ -82,7 +85,7 @@ class Upload:
             self._send_chunk(chunk, sent, failures=0 if sent else 1)
             self.patience.run(lambda: self._finish(b"", digest))
 
-    def _send_whole(self, chunk: bytes, digest: Digest) -> bool:
+    def _send_whole(self, chunk: memoryview, digest: Digest) -> bool:
         """Send all in one request; False where it failed in a way that passes, maybe halfway."""
         try:
             self._finish(chunk, digest)
@@ -93,7 +96,7 @@ class Upload:
             return self.is_there()
         return True
 
-    def _send_chunk(self, chunk: bytes, start: int, failures: int = 0) -> None:
+    def _send_chunk(self, chunk: memoryview, start: int, failures: int = 0) -> None:
         """Send a chunk; after a failure only what is not there yet."""
         end = start + len(chunk)
         unclear = 0
@@ -101,7 +104,7 @@ class Upload:
             try:
                 there = self._ask_status(start, len(chunk), unclear) if failures else start
                 if there < end:
-                    self._patch(chunk[there - start :] if there > start else chunk, there)
+                    self._patch(chunk[there - start :], there)
             except DistributionError as error:
                 if error.status == 416 and failures:
                     unclear = 1 - unclear
@@ -113,7 +116,7 @@ class Upload:
             else:
                 return
 
-    def _patch(self, chunk: bytes, start: int) -> None:
+    def _patch(self, chunk: memoryview, start: int) -> None:
         headers = {
             "Content-Type": _OCTETS,
             "Content-Range": f"{start}-{start + len(chunk) - 1}",
@@ -143,7 +146,7 @@ class Upload:
             )
         return there
 
-    def _finish(self, chunk: bytes, digest: Digest) -> None:
+    def _finish(self, chunk: memoryview | bytes, digest: Digest) -> None:
         mark = "&" if "?" in self.location else "?"
         url = f"{self.location}{mark}digest={digest}"
         answer = self.send("PUT", url, {"Content-Type": _OCTETS}, chunk)
@@ -160,14 +163,10 @@ class Upload:
             self.location = resolve_url(answer.url, location)
 
 
-def _read_full(source: BinaryIO, size: int) -> bytes:
-    """Bytes of a file object that may give fewer than it is asked for; fewer than ``size`` only at its end."""
-    block = source.read(size)
-    if len(block) == size or not block:
-        return block
-    blocks = [block]
-    count = len(block)
-    while count < size and (block := source.read(size - count)):
-        blocks.append(block)
+def _fill(buffer: memoryview, source: BinaryIO) -> memoryview:
+    """Bytes of a file object that may give fewer than it is asked for; less than the buffer only at its end."""
+    count = 0
+    while count < len(buffer) and (block := source.read(min(len(buffer) - count, _READ_SIZE))):
+        buffer[count : count + len(block)] = block
         count += len(block)
-    return b"".join(blocks)
+    return buffer[:count]

@@ -327,7 +327,7 @@ class RepositoryClient:
         url: str,
         scopes: tuple[str, ...],
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: memoryview | bytes | None = None,
     ) -> Answer:
         """Ask, and again while it fails in ways that pass."""
 
@@ -345,7 +345,7 @@ class RepositoryClient:
         url: str,
         scopes: tuple[str, ...],
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: memoryview | bytes | None = None,
     ) -> Answer:
         """Ask once, with a login where one is wanted."""
         own = origin_of(self._url(""))
@@ -368,7 +368,7 @@ class RepositoryClient:
         method: str,
         url: str,
         headers: Mapping[str, str] | None,
-        body: bytes | None,
+        body: memoryview | bytes | None,
         authorization: str,
     ) -> Answer:
         all_headers = dict(headers or {})

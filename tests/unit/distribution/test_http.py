@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 import warnings
@@ -17,7 +18,7 @@ from tests.support.certificates import (
     CLIENT_KEY,
     server_context,
 )
-from tests.support.registry import Registry, redirect, serve_registry
+from tests.support.registry import Registry, describe_blob, redirect, serve_registry
 from winlayers.distribution._http import Connections, origin_of, resolve_url, shown
 from winlayers.distribution.client import RepositoryClient
 from winlayers.distribution.registries import HostSettings, Proxies, Registries
@@ -62,6 +63,20 @@ def test_certificate_of_a_known_authority_is_taken(
     with serve_tls(tmp_path) as registry:
         registries = Registries(default=HostSettings(ca_file=authority))
         assert fetch(registry.host, registries, patience) == b"{}"
+
+
+def test_blobs_go_both_ways_over_tls(tmp_path: Path, authority: Path, patience: Patience) -> None:
+    raw = bytes(range(256)) * 4096
+    blob = describe_blob(raw)
+    with serve_tls(tmp_path) as registry:
+        registries = Registries(default=HostSettings(ca_file=authority))
+        client = RepositoryClient(registry.host, "a/b", registries, patience=patience)
+        upload = client.begin_upload(blob.digest)
+        upload.chunk_size = 1 << 18
+        upload.run(io.BytesIO(raw), blob.size, blob.digest)
+        with client.open_blob(blob.digest, blob.size) as file:
+            assert file.read() == raw
+        client.close()
 
 
 def test_certificate_of_an_unknown_authority_is_refused(tmp_path: Path, patience: Patience) -> None:
