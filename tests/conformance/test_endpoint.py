@@ -27,6 +27,8 @@ from tests.support.endpoints import (
     fill,
 )
 from tests.support.registry import Registry, serve_registry
+from winlayers.assembly import open_store
+from winlayers.config import Config
 from winlayers.distribution.endpoint import RepositorySink, RepositorySource
 from winlayers.distribution.registries import Registries
 from winlayers.errors import (
@@ -44,6 +46,7 @@ from winlayers.oci.endpoint import ImageSink, ImageSource
 from winlayers.oci.layout import LayoutSink, open_layout
 from winlayers.oci.model import Descriptor, Index, Manifest, parse_config, parse_document
 from winlayers.oci.reference import Reference
+from winlayers.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 NAME = "example.com/windows/tiny:1"
@@ -88,6 +91,11 @@ def in_registry(folder: Path, name: str) -> Reference:
     return replace(parsed, host=a_registry().host, repository=f"{place}/{parsed.repository}")
 
 
+def a_store(folder: Path) -> Store:
+    """The store in the folder of a test."""
+    return open_store(Config(folder / "store", reexec=False))
+
+
 FACTORIES: dict[str, Pair] = {
     "oci": Pair(
         lambda folder, name: LayoutSink(folder / "image", name),
@@ -110,6 +118,12 @@ FACTORIES: dict[str, Pair] = {
         lambda folder, name: DirectorySink(folder / "image"),
         lambda folder, name: DirectorySource(folder / "image"),
         has_names=False,
+    ),
+    "store": Pair(
+        lambda folder, name: a_store(folder).open_sink(name),
+        lambda folder, name: a_store(folder).open_source(name),
+        # What a killed process leaves there is told in tests/faults/test_image_store.py.
+        is_on_disk=False,
     ),
     "docker": Pair(
         lambda folder, name: RepositorySink(in_registry(folder, name), Registries()),
