@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ class Factory:
 
 FACTORIES = {
     "memory": Factory(lambda root: MemoryBackend(), keeps_tars=False),
-    "portable": Factory(PortableBackend, keeps_tars=True),
+    "portable": Factory(PortableBackend, keeps_tars=True, parts_from_views=sys.platform != "win32"),
     "native": Factory(native_backend, keeps_tars=True, parts_from_views=False),
 }
 

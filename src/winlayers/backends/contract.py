@@ -142,7 +142,11 @@ class Backend(Protocol):
     def exists(self, layer_id: str) -> bool: ...
 
     def destroy(self, layer_id: str) -> None:
-        """Remove a layer, whatever state it is in; no error if there is none."""
+        """Remove a layer, whatever state it is in; no error if there is none.
+
+        Raises:
+            InUse: somebody works with it, on a system where that keeps it: all of it stays.
+        """
 
     def rename(self, layer_id: str, new_id: str) -> None:
         """Give a layer another id, in one step and to stay.

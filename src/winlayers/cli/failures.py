@@ -8,6 +8,7 @@ know where the text goes.
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,8 @@ from winlayers.errors import (
     WinlayersError,
     codes_of,
 )
+
+_IS_WINDOWS: bool = sys.platform == "win32"
 
 _ERRNO_KINDS: dict[type[WinlayersError], tuple[str, ...]] = {
     InvalidArgument: ("EINVAL", "ENAMETOOLONG", "EISDIR", "ELOOP", "EXDEV", "ESPIPE"),
@@ -141,7 +144,8 @@ def describe(error: BaseException) -> Failure:
     if isinstance(error, MemoryError):
         return Failure(KINDS[LimitExceeded].exit, kind, "there is not enough memory", notes)
     if isinstance(error, OSError) and error.errno in _KIND_OF_ERRNO:
-        return Failure(_exit_of(_KIND_OF_ERRNO[error.errno]), kind, _os_message(error), notes)
+        of_errno = InvalidArgument if _is_folder(error) else _KIND_OF_ERRNO[error.errno]
+        return Failure(_exit_of(of_errno), kind, _os_message(error), notes)
     if (sqlite_kind := _sqlite_kind(error)) is not None:
         return Failure(_exit_of(sqlite_kind), kind, f"a database of the store: {error}", notes)
     return Failure(EXIT_FAULT, kind, f"{kind}: {error}", (*notes, _REPORT))
@@ -178,6 +182,16 @@ def _describe_usage(error: click.ClickException, notes: tuple[str, ...]) -> Fail
 
 def _exit_of(kind: type[WinlayersError]) -> int:
     return KINDS[kind].exit
+
+
+def _is_folder(error: OSError) -> bool:
+    """Whether a folder is in the place of a file, of which Windows says that access is denied."""
+    if not _IS_WINDOWS or error.errno != errno.EACCES:
+        return False
+    # What the C runtime opens has no code of Windows. Where a file is to replace a folder, that is named second.
+    is_opened = getattr(error, "winerror", None) is None
+    place = error.filename if is_opened else error.filename2
+    return place is not None and os.path.isdir(place)
 
 
 def _os_message(error: OSError) -> str:

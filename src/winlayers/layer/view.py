@@ -91,7 +91,8 @@ class View(Protocol):
     """A merged, read-only tree over a chain of layers.
 
     Life: opened by a backend, asked by any number of callers in one thread, closed. Reads by offset are
-    independent of each other. A view goes on working while its layers are removed.
+    independent of each other. A view goes on working while its layers are removed; where open files cannot be,
+    as on Windows, their removal is refused with InUse meanwhile.
     """
 
     @property

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import sqlite3
+from pathlib import Path
 
 import pytest
 
 from tests.unit.cli.harness import BASE, Shell
+from winlayers.cli import failures
 from winlayers.cli.commands import ls
 from winlayers.cli.failures import describe
 from winlayers.errors import KINDS, LayerNotFound, Malformed, WinlayersError
@@ -46,6 +48,30 @@ def test_an_error_of_the_system_takes_the_row_of_its_errno(code: int, expected: 
 def test_an_error_of_the_system_names_its_files() -> None:
     failure = describe(OSError(errno.EXDEV, "Cross-device link", "/a", None, "/b"))
     assert failure.message == "/a and /b: Cross-device link"
+
+
+@pytest.mark.parametrize(
+    ("names", "winerror", "expected"),
+    [
+        (("FOLDER",), None, 2),  # opened by the C runtime
+        (("FOLDER",), 5, 17),  # listed, say
+        (("file", None, "FOLDER"), 5, 2),  # replaced
+        (("FOLDER", None, "file"), 5, 17),
+        (("file",), None, 17),
+    ],
+)
+def test_folder_in_place_of_a_file_is_wrong_usage_on_windows_too(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    names: tuple[str | None, ...],
+    winerror: int | None,
+    expected: int,
+) -> None:
+    first, *rest = (str(tmp_path) if name == "FOLDER" else name for name in names)
+    error = PermissionError(errno.EACCES, "Permission denied", first, *rest)
+    monkeypatch.setattr(error, "winerror", winerror, raising=False)
+    monkeypatch.setattr(failures, "_IS_WINDOWS", True)
+    assert describe(error).exit == expected
 
 
 def test_errors_of_sqlite_have_the_code_of_their_cause(tmp_path: object) -> None:

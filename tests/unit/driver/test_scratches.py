@@ -74,7 +74,7 @@ def test_what_is_written_is_kept_and_seen_by_others(driver: Driver) -> None:
         with pytest.raises(LayerMounted):
             driver.remove("c")
         assert [str(change) for change in driver.changes("c")] == ["A Files/new"]
-    with driver.diff_getter("c").get("Files/new") as file:
+    with driver.diff_getter("c") as files_of, files_of.get("Files/new") as file:
         assert file.read() == b"12345"
     assert driver.usage("c").summary.size == 5 + 2 * 1024  # Files on the way, and the file itself
     driver.remove("c")

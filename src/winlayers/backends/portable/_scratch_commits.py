@@ -22,6 +22,7 @@ from pathlib import Path
 
 from winlayers.backends.sealed.space import is_full
 from winlayers.base.atomic import sync_directory, sync_file
+from winlayers.base.fileobj import read_at
 from winlayers.errors import StoreCorrupt
 
 # Pages that a group may write, and pages to be expected for a changed row, with its indexes.
@@ -260,12 +261,12 @@ class _Log:
 
     def _valid_frames(self, descriptor: int) -> int:
         """How many frames SQLite will not write over: it begins again from time to time, with other salts."""
-        salts = os.pread(descriptor, 8, 16)
+        salts = read_at(descriptor, 16, 8)
         if salts != self._salts:
             self._salts, self._frames = salts, 0
         while True:
             start = _HEADER + self._frames * self._frame_size
-            header = os.pread(descriptor, _FRAME_HEADER, start)
+            header = read_at(descriptor, start, _FRAME_HEADER)
             if len(header) < _FRAME_HEADER or header[_SALTS] != salts or not any(salts):
                 return self._frames
             self._frames += 1

@@ -31,6 +31,7 @@ from winlayers.backends.sealed.space import full_disk_told
 from winlayers.backends.sealed.staging import Staging, remove_leftovers, remove_tree
 from winlayers.base.atomic import publish, sync_directory, sync_file, write_file
 from winlayers.base.locking import FileLock
+from winlayers.base.openfiles import check_closed
 from winlayers.base.processes import is_running
 from winlayers.errors import (
     Denied,
@@ -148,7 +149,9 @@ class PortableBackend:
                 staging.publish(self._layers / layer_id)
 
     def destroy(self, layer_id: str) -> None:
-        remove_tree(self._layers / layer_id)
+        folder = self._layers / layer_id
+        check_closed(folder)
+        remove_tree(folder)
 
     def writer(self, layer_id: str, chain: Chain, files: Mapping[str, bytes]) -> EntryWriter:
         from winlayers.backends.sealed.writing import SealedWriter
@@ -171,7 +174,9 @@ class PortableBackend:
         return (self._layers / layer_id).is_dir()
 
     def rename(self, layer_id: str, new_id: str) -> None:
-        os.rename(self._folder(layer_id), self._layers / new_id)
+        folder = self._folder(layer_id)
+        check_closed(folder)
+        os.rename(folder, self._layers / new_id)
         sync_directory(self._layers)
 
     def usage(self, layer_id: str) -> Usage:
@@ -339,6 +344,7 @@ class PortableBackend:
             chain: the layers it stands on; links into them are looked up.
         Raises:
             LayerNotFound: there is no pack.
+            InUse: somebody reads the old index, and this is Windows.
             Malformed: the pack is no layer any more; the old index stays.
             DigestMismatch: the pack is not what was imported. The index is made all the same, so that
                 what is left can be read.
@@ -353,6 +359,8 @@ class PortableBackend:
             diff_id, record = self._index_pack(pack, fresh, chain, self._recorded(sealed))
             _sync_file(fresh)
             write_record(staging.path, record)
+            for name in (RECORD, INDEX):
+                check_closed(sealed / name)
             os.replace(staging.path / RECORD, sealed / RECORD)
             sync_directory(sealed)
             os.replace(fresh, sealed / INDEX)

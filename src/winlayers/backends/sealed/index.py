@@ -114,22 +114,37 @@ def open_read_only(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
         )
+    except sqlite3.Error as error:
+        raise _unreadable(path, error) from error
+    try:
+        _prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """See that an index is one, and how its texts are read."""
+    try:
         # The names of a layer that has lone surrogates are not UTF-8 in SQLite's sense.
         connection.text_factory = text_factory
         facts = read_facts(connection)
     except sqlite3.Error as error:
-        raise StoreCorrupt(
-            f"the index {path} cannot be read ({error}); 'winlayers store check --repair' makes it again"
-        ) from error
+        raise _unreadable(path, error) from error
     if facts.get("schema") != str(SCHEMA_VERSION):
-        connection.close()
         raise StoreCorrupt(
             f"the index {path} has schema {facts.get('schema')}, this version reads {SCHEMA_VERSION}; "
             "'winlayers store check --repair' makes it again"
         )
     if facts.get("surrogates") != "1":
         connection.text_factory = str
-    return connection
+
+
+def _unreadable(path: Path, error: sqlite3.Error) -> StoreCorrupt:
+    return StoreCorrupt(
+        f"the index {path} cannot be read ({error}); 'winlayers store check --repair' makes it again"
+    )
 
 
 def read_facts(connection: sqlite3.Connection) -> dict[str, str]:

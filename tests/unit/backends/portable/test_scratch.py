@@ -33,7 +33,7 @@ from winlayers.backends.portable.backend import PortableBackend
 from winlayers.errors import AlreadyExists, NoSpace, PathNotFound, StoreCorrupt
 from winlayers.formats.filetime import ns_to_filetime
 from winlayers.layer.entry import Entry, EntryKind
-from winlayers.layer.view import Metadata, walk
+from winlayers.layer.view import Content, Metadata, walk
 
 WIN_INI = "Files/Windows/win.ini"
 CMD = "Files/Windows/System32/cmd.exe"
@@ -50,10 +50,16 @@ class PortableBench(Bench):
         """Sizes of the files of data."""
         return sorted(path.stat().st_size for path in (self.folder / "data").iterdir())
 
-    def die(self) -> None:
-        """Open it again as if its process had been killed: all that is on the disk is in a copy."""
+    def die(self, content: Content | None = None) -> None:
+        """Open it again as if its process had been killed: all that is on the disk is in a copy.
+
+        Args:
+            content: what is open in it.
+        """
         copy = self.folder.with_name("copy")
         shutil.copytree(self.folder, copy)
+        if content is not None:
+            content.close()
         self.scratch.close()
         shutil.rmtree(self.folder)
         copy.rename(self.folder)
@@ -151,7 +157,7 @@ def test_killed_process_leaves_what_was_written(bench: PortableBench) -> None:
     content = bench.scratch.open_content(bench.make("Files/a", b"1"), writable=True)
     content.write_at(1, b"234")
     held = bench.scratch.held_size
-    bench.die()
+    bench.die(content)
     assert (bench.read("Files/a"), bench.scratch.held_size) == (b"1234", held)
     assert bench.at("Files/a").write_filetime > 1.3e17
 
@@ -161,7 +167,7 @@ def test_killed_process_leaves_no_open_file_without_a_name(bench: PortableBench)
     bench.delete("Files/a")
     content.write_at(1, b"2")
     assert bench.data() == [2]
-    bench.die()
+    bench.die(content)
     assert (bench.data(), bench.scratch.held_size) == ([], 1024)
 
 
