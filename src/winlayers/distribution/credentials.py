@@ -175,6 +175,8 @@ def _parse_entry(entry: dict[str, Any], key: str, path: Path) -> Credentials | N
             ) from None
         username, _, password = pair.partition(":")
         password = password.rstrip("\0")
+    if username == _NO_NAME:
+        username = password = ""
     found = Credentials(
         username, password, text_of(entry, "identitytoken"), text_of(entry, "registrytoken")
     )

@@ -136,7 +136,7 @@ def test_first_file_that_has_one_wins(write: Any, tmp_path: Path) -> None:
         (encoded("me:x\0\0"), Credentials("me", "x")),
         ({"username": "me", "password": "x"}, Credentials("me", "x")),
         ({"identitytoken": "i"}, Credentials(identity_token="i")),
-        ({**encoded("<token>:"), "identitytoken": "i"}, Credentials("<token>", "", "i")),
+        ({**encoded("<token>:"), "identitytoken": "i"}, Credentials(identity_token="i")),
         ({"registrytoken": "r"}, Credentials(registry_token="r")),
         ({"auth": ""}, Credentials()),
         ({"auth": 7}, Credentials()),
