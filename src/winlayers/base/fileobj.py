@@ -385,7 +385,7 @@ def copy(source: Readable, target: BinaryIO, *, block_size: int = BLOCK_SIZE) ->
 
 
 def read_exactly_at(descriptor: int, offset: int, size: int) -> bytes:
-    """Read from a place in an open file, without its position where the system can do so.
+    """Read from a place in an open file, whose position stays.
 
     Args:
         descriptor: an open file.
@@ -413,7 +413,7 @@ def read_exactly_at(descriptor: int, offset: int, size: int) -> bytes:
 
 
 def read_at(descriptor: int, offset: int, size: int) -> bytes:
-    """Read from a place in an open file, without its position where the system can do so.
+    """Read from a place in an open file, whose position stays.
 
     Args:
         descriptor: an open file.
@@ -432,7 +432,7 @@ def read_at(descriptor: int, offset: int, size: int) -> bytes:
 
 
 def write_all_at(descriptor: int, offset: int, data: bytes | memoryview) -> None:
-    """Write every byte to a place in an open file, without its position where the system can do so.
+    """Write every byte to a place in an open file, whose position stays.
 
     Args:
         descriptor: a file open for writing.
@@ -467,14 +467,22 @@ def _seek_and_read(descriptor: int, size: int, offset: int) -> bytes:
     # Windows has no pread in Python. One lock for all files: a descriptor may be shared by readers
     # that know nothing of each other.
     with _SEEK_LOCK:
+        before = os.lseek(descriptor, 0, os.SEEK_CUR)
         os.lseek(descriptor, offset, os.SEEK_SET)
-        return os.read(descriptor, size)
+        try:
+            return os.read(descriptor, size)
+        finally:
+            os.lseek(descriptor, before, os.SEEK_SET)
 
 
 def _seek_and_write(descriptor: int, data: bytes | memoryview, offset: int) -> int:
     with _SEEK_LOCK:
+        before = os.lseek(descriptor, 0, os.SEEK_CUR)
         os.lseek(descriptor, offset, os.SEEK_SET)
-        return os.write(descriptor, data)
+        try:
+            return os.write(descriptor, data)
+        finally:
+            os.lseek(descriptor, before, os.SEEK_SET)
 
 
 _pread = getattr(os, "pread", _seek_and_read)

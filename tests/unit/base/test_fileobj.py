@@ -271,3 +271,13 @@ def test_copy_tells_how_much_it_copied() -> None:
     target = io.BytesIO()
     assert copy(io.BytesIO(b"0123456789"), target, block_size=3) == 10
     assert target.getvalue() == b"0123456789"
+
+
+def test_position_stays_where_a_system_reads_and_writes_at_it_only(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path / "f", os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0))
+    try:
+        assert fileobj._seek_and_write(descriptor, b"12345", 0) == 5
+        assert fileobj._seek_and_read(descriptor, 2, 3) == b"45"
+        assert os.read(descriptor, 9) == b"12345"
+    finally:
+        os.close(descriptor)
