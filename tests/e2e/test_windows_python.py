@@ -44,7 +44,7 @@ GROUPS = {
     "property": Group(("property",), 500),
     "conformance": Group(("conformance",), 515),
     "host": Group(tuple(f"unit/{room}" for room in ("base", "driver", "backends", "cli")), 950),
-    "native": Group(("native",), 550),
+    "native": Group(("native",), 650),
     "formats": Group(("unit/formats", "unit/layer", "vectors"), 5800),
     "sddl": Group(("windows",), 300),
 }

@@ -220,7 +220,6 @@ OF_WINE: dict[str, tuple[str, ...]] = {
         "native/test_scratches.py::test_scratch_that_is_attached_since_a_crash_is_detached[second]",
         "native/test_scratches.py::test_size_of_a_disk_is_rounded_up",
         "native/test_storage.py::test_path_of_a_volume_is_read_and_freed",
-        "native/test_strings.py::test_text_comes_back[some]",
         "native/test_systems.py::test_other_failures_to_enumerate_are_not_tried_again[16299-3224830213-3224830213]",
         "native/test_systems.py::test_other_failures_to_enumerate_are_not_tried_again[20348-2147942405-5]",
         "native/test_systems.py::test_service_that_goes_away_ends_the_wait",
