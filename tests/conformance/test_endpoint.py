@@ -46,6 +46,7 @@ from winlayers.oci.endpoint import ImageSink, ImageSource
 from winlayers.oci.layout import LayoutSink, open_layout
 from winlayers.oci.model import Descriptor, Index, Manifest, parse_config, parse_document
 from winlayers.oci.reference import Reference
+from winlayers.oci.savedarchive import SavedArchiveSink
 from winlayers.store.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +114,13 @@ FACTORIES: dict[str, Pair] = {
         takes_indexes=False,
         has_names=False,
         takes_absent=False,
+    ),
+    "docker-archive, saved": Pair(
+        lambda folder, name: SavedArchiveSink(folder / "image.tar", name),
+        lambda folder, name: open_docker_archive(folder / "image.tar", name),
+        takes_indexes=False,
+        takes_absent=False,
+        has_names=False,
     ),
     "dir": Pair(
         lambda folder, name: DirectorySink(folder / "image"),
@@ -229,7 +237,7 @@ def test_name_of_an_endpoint_says_its_transport(pair: Pair, tmp_path: Path) -> N
     with pair.source(tmp_path, NAME) as source:
         assert source.name == name
     (transport,) = (key for key, one in FACTORIES.items() if one is pair)
-    assert name.startswith(f"{transport}:")
+    assert name.startswith(f"{transport.partition(',')[0]}:")
 
 
 @factories()

@@ -254,7 +254,9 @@ def test_load_and_save_are_those_of_docker(shell: Shell, image: Digest) -> None:
     shell.run("pull", source, "--as", "app:1")
     shell.run("save", "app:1", "-o", shell.folder / "saved.tar")
     with tarfile.open(shell.folder / "saved.tar") as saved:
-        assert "manifest.json" in saved.getnames()
+        assert {"manifest.json", "oci-layout", "index.json"} <= set(saved.getnames())
+    assert shell.json("inspect", f"docker-archive:{shell.folder}/saved.tar")["digest"] == str(image)
+    assert shell.json("inspect", f"oci-archive:{shell.folder}/saved.tar")["digest"] == str(image)
     seen = json.loads(shell.skopeo("inspect", f"docker-archive:{shell.folder}/saved.tar"))
     assert (seen["Os"], seen["Architecture"], len(seen["Layers"])) == ("windows", "amd64", 2)
     shell.skopeo("copy", source, f"docker-archive:{shell.folder}/skopeo.tar:other:2")

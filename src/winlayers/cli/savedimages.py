@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 if TYPE_CHECKING:
     from winlayers.oci.archive import OciArchiveSink
-    from winlayers.oci.dockerarchive import DockerArchiveSink
     from winlayers.oci.model import Descriptor
 
 
 class AddedImage:
     """An ``ImageSink`` for one image of an archive that others come after."""
 
-    def __init__(self, archive: OciArchiveSink | DockerArchiveSink, image: str) -> None:
+    def __init__(self, archive: OciArchiveSink, image: str) -> None:
         """Begin an image.
 
         Args:

@@ -78,7 +78,7 @@ from winlayers.oci.reference import Reference
 MAX_IMAGES = 10_000
 """Images of an archive, and names of an image."""
 
-_MANIFEST_FILE: Parts = ("manifest.json",)
+MANIFEST_FILE: Parts = ("manifest.json",)
 _REPOSITORIES_FILE: Parts = ("repositories",)
 _MAX_VISITS = 1000
 _TOLD_COUNT = 20
@@ -138,7 +138,7 @@ class DockerArchiveSource:
             Malformed, TooLarge: ``manifest.json`` is not what it should be.
         """
         try:
-            raw = read_small(self._files, _MANIFEST_FILE, MAX_DOCUMENT_SIZE)
+            raw = read_small(self._files, MANIFEST_FILE, MAX_DOCUMENT_SIZE)
         except FileNotFoundError as error:
             if self._files.size(_REPOSITORIES_FILE) is not None:
                 raise Unsupported(
@@ -320,7 +320,7 @@ class DockerArchiveSink:
             StoreLocked: another process writes this file.
         """
         self.name = layout_name(path, image, "docker-archive")
-        self._image_name = _repo_tag(image)
+        self._image_name = repo_tag(image)
         self._manifests: dict[Digest, Manifest] = {}
         self._layers: dict[Digest, _StagedLayer] = {}
         self._images: dict[Digest, _StagedImage] = {}
@@ -389,14 +389,14 @@ class DockerArchiveSink:
             Unsupported: such a layer is a foreign one.
             DigestMismatch: a layer is not the one that the config names.
         """
-        self._add(descriptor, _repo_tag(image))
+        self._add(descriptor, repo_tag(image))
 
     def commit(self, descriptor: Descriptor) -> None:
         """See ``ImageSink``; writes the archive with all images so far. Errors: see ``add``."""
         self._add(descriptor, self._image_name)
         raw = write_json([image.fields() for image in self._images.values()])
-        self._folder.receive(_MANIFEST_FILE, io.BytesIO(raw), len(raw))
-        members = {_MANIFEST_FILE: _MANIFEST_FILE}
+        self._folder.receive(MANIFEST_FILE, io.BytesIO(raw), len(raw))
+        members = {MANIFEST_FILE: MANIFEST_FILE}
         members |= {image.config: image.config for image in self._images.values()}
         for image in self._images.values():
             members |= image.layers
@@ -432,7 +432,7 @@ class DockerArchiveSink:
             image.paths.append("/".join(name))
             image.layers[name] = self._layer_place(layer, diff_id)
             if layer.is_foreign:
-                image.sources[str(diff_id)] = _source_fields(layer)
+                image.sources[str(diff_id)] = source_fields(layer)
         return image
 
     def _layer_place(self, layer: Descriptor, diff_id: Digest) -> Parts:
@@ -550,7 +550,7 @@ def _parse_source(json: JsonObject) -> Descriptor:
     )
 
 
-def _source_fields(layer: Descriptor) -> dict[str, Any]:
+def source_fields(layer: Descriptor) -> dict[str, Any]:
     """A foreign layer as Docker keeps it: of Docker's type, whatever the type that it came with."""
     compression = mediatypes.compression_of(layer.media_type)
     media_type = mediatypes.layer_type(mediatypes.DOCKER_MANIFEST, compression, foreign=True)
@@ -587,7 +587,7 @@ def _whole_name(name: str) -> str:
         return name
 
 
-def _repo_tag(image: str) -> str:
+def repo_tag(image: str) -> str:
     if not image:
         return ""
     reference = Reference.parse(image).with_default_tag()

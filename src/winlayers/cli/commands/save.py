@@ -16,7 +16,6 @@ from winlayers.errors import InvalidArgument, InvalidReference
 
 if TYPE_CHECKING:
     from winlayers.oci.archive import OciArchiveSink
-    from winlayers.oci.dockerarchive import DockerArchiveSink
 
 _FORMATS = ("docker-archive", "oci-archive")
 
@@ -44,7 +43,7 @@ _FORMATS = ("docker-archive", "oci-archive")
     type=click.Choice(_FORMATS),
     default=_FORMATS[0],
     show_default=True,
-    help="Docker's, which keeps images but not the digests of manifests; or OCI's, which keeps all.",
+    help="Docker's, which 'docker load' takes; or OCI's, which can have indexes. Both keep every digest.",
 )
 @click.option("--all-platforms", is_flag=True, help="Indexes whole; OCI's format only.")
 @pass_session
@@ -78,11 +77,11 @@ def _name_there(image: str, known: set[str]) -> str:
     return reference.familiar() if str(reference) in known and reference.tag else ""
 
 
-def _open(file: Path, kind: str, name: str) -> OciArchiveSink | DockerArchiveSink:
+def _open(file: Path, kind: str, name: str) -> OciArchiveSink:
     if kind == "oci-archive":
         from winlayers.oci.archive import OciArchiveSink
 
         return OciArchiveSink(file, name)
-    from winlayers.oci.dockerarchive import DockerArchiveSink
+    from winlayers.oci.savedarchive import SavedArchiveSink
 
-    return DockerArchiveSink(file, name)
+    return SavedArchiveSink(file, name)
