@@ -42,7 +42,10 @@ class Group:
 # The longest first.
 GROUPS = {
     "property": Group(("property",), 500),
-    "conformance": Group(("conformance",), 515),
+    # Of layers. The places of images are files and sockets as everywhere; their processes are slow under Wine.
+    "conformance": Group(
+        tuple(f"conformance/test_{of}.py" for of in ("backend", "driver", "scratch")), 570
+    ),
     "host": Group(tuple(f"unit/{room}" for room in ("base", "driver", "backends", "cli")), 950),
     "native": Group(("native",), 650),
     "formats": Group(("unit/formats", "unit/layer", "vectors"), 5800),

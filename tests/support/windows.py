@@ -42,10 +42,12 @@ OF_POSIX: dict[str, tuple[str, ...]] = {
         "unit/cli/test_options.py::test_backend_comes_from_the_environment_or_an_option",
     ),
     "names that differ in case alone": (
-        "property/test_layer_forms.py::test_transport_folder_holds_all_below_files",
         "unit/layer/test_transport.py::test_recycle_bin_is_left_out",
     ),
-    "paths of POSIX": ("unit/driver/test_metadata.py::test_chain_comes_back",),
+    "paths of POSIX": (
+        "unit/cli/test_imagenames.py::test_shell_completes_transports_and_files",
+        "unit/driver/test_metadata.py::test_chain_comes_back",
+    ),
     "operations are gathered where room can be set aside, which Windows cannot": (
         "unit/backends/portable/test_scratch.py::test_file_whose_removal_was_lost_is_kept",
         "unit/backends/portable/test_scratch_commits.py::test_gathered_operations_are_seen_when_they_are_committed",
@@ -104,9 +106,6 @@ OF_WINE: dict[str, tuple[str, ...]] = {
         "unit/cli/test_check.py::test_extract_writes_files_and_tells_each_kind_of_loss_once",
         "unit/layer/test_transportfolder.py::test_lone_surrogate_is_kept_or_refused",
         "unit/layer/test_transportfolder.py::test_name_that_the_host_cannot_hold_is_unsupported",
-    ),
-    "no times from 2^63 on are taken": (
-        "conformance/test_backend.py::test_random_chain_shows_what_the_model_shows[native]",
     ),
     "the plain copy has no named streams": (
         "native/test_check.py::test_content_is_read_without_windows",

@@ -62,6 +62,7 @@ READ_ATTRIBUTES = 0x80
 _WRITE_ATTRIBUTES = 0x100
 _DONT_REPARSE = 0x1000
 _UNSIGNED = 2**64 - 1
+_LATEST = 2**63 - 1
 _BACKUP_AND_SYNCHRONOUS = 0x4020
 
 _BASIC_INFO, _ATTRIBUTE_TAG, _LIST, _LIST_AGAIN = 0, 9, 14, 15
@@ -166,10 +167,15 @@ def read_info(api: Libraries, handle: int) -> BasicInfo:
 
 
 def write_info(api: Libraries, handle: int, info: BasicInfo) -> None:
-    """Set times and attributes of an open file; what is 0 stays as it is."""
+    """Set times and attributes of an open file; what is 0 stays as it is.
+
+    So does a time that no file of Windows can have, which a tar may tell all the same: one from 2^63 on, some
+    29,000 years ahead.
+    """
+    times = (info.creation_filetime, info.access_filetime, info.write_filetime)
     given = FileBasicInfo(
-        *(info.creation_filetime, info.access_filetime, info.write_filetime),
-        *(info.change_filetime, info.attributes),
+        *(time if time <= _LATEST else 0 for time in (*times, info.change_filetime)),
+        info.attributes,
     )
     size = ctypes.sizeof(given)
     api.call("SetFileInformationByHandle", handle, _BASIC_INFO, ctypes.byref(given), size)
