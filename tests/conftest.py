@@ -69,7 +69,11 @@ def _counts(reporter: pytest.TerminalReporter, modules: tuple[str, ...]) -> dict
         for report in reporter.stats.get(outcome, ()):
             if not report.nodeid.startswith(modules):
                 continue
-            inner = {name: value for name, value in report.user_properties if name == "ran"}
+            inner = {
+                name: value
+                for name, value in getattr(report, "user_properties", ())
+                if name == "ran"
+            }
             for what, count in inner.get("ran", {outcome: 1}).items():
                 counts[what] = counts.get(what, 0) + count
     return counts
