@@ -44,6 +44,15 @@ def test_image_is_chosen_and_the_choice_is_told(bare: Shell, layout: str) -> Non
     assert "is not a platform" in bare.run("inspect", layout, "--platform", "a/b/c/d", code=2).err
 
 
+def test_password_goes_to_one_registry_only(bare: Shell) -> None:
+    names = ("docker://127.0.0.1:1/a:1", "docker://127.0.0.1:2/a:1")
+    refused = bare.run("copy", *names, "--creds", "somebody:secret", code=2)
+    assert "127.0.0.1:1 and 127.0.0.1:2" in refused.err
+    assert "secret" not in refused.err
+    same = bare.run("copy", names[0], "docker://127.0.0.1:1/b:1", "--creds", "u:p", code=19)
+    assert "nothing answers" in same.err
+
+
 def test_inspect_tells_layers_and_config(bare: Shell, layout: str) -> None:
     found = bare.run("inspect", layout).document
     assert found["name"] == layout
