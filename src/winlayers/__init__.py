@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from winlayers.layer.tarheaders import Dialect
     from winlayers.layer.tree import Tree
     from winlayers.layer.view import Node, Scratch, View
+    from winlayers.oci.reference import Reference
     from winlayers.store.store import Store
+    from winlayers.transfer.copying import copy_image
 
 __all__ = [
     "Backend",
@@ -59,6 +61,7 @@ __all__ = [
     "Node",
     "Part",
     "Progress",
+    "Reference",
     "Scratch",
     "Store",
     "Tree",
@@ -66,6 +69,7 @@ __all__ = [
     "__version__",
     "check_layer",
     "copy_entries",
+    "copy_image",
     "errors",
     "open_driver",
     "open_store",
@@ -92,12 +96,14 @@ _PLACES = {
     "Node": "layer.view",
     "Part": "layer.entry",
     "Progress": "base.progress",
+    "Reference": "oci.reference",
     "Scratch": "layer.view",
     "Store": "store.store",
     "Tree": "layer.tree",
     "View": "layer.view",
     "check_layer": "layer.check",
     "copy_entries": "layer.copying",
+    "copy_image": "transfer.copying",
     "errors": "",
     "open_driver": "assembly",
     "open_store": "assembly",
