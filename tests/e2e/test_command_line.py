@@ -15,6 +15,7 @@ import pytest
 
 from tests.e2e.conftest import LAYER, needs
 from tests.support.builders import layer_tar
+from winlayers.base.processes import is_running
 from winlayers.driver.mounting import MountTable
 
 pytestmark = pytest.mark.e2e
@@ -95,7 +96,7 @@ def test_dead_mount_is_taken_away(shell: Shell) -> None:
     place = mounted(shell, "work")
     (one,) = MountTable(shell.root / "driver.db").all()
     os.kill(one.pid, signal.SIGKILL)
-    while one.is_alive:
+    while is_running(one.pid, one.started):
         time.sleep(0.01)
     shell.run("layer", "unmount", "work")
     assert not place.exists()
