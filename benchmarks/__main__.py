@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks import (
     exporting,
+    images,
     importing,
     listing,
     memory,
@@ -40,6 +41,7 @@ _QUESTIONS: dict[str, tuple[str, Callable[[Bench], Answer]]] = {
     "memory": (memory.QUESTION, memory.measure),
     "scratch": (scratches.QUESTION, scratches.measure),
     "mount": (mounting.QUESTION, mounting.measure),
+    "images": (images.QUESTION, images.measure),
     "start": (starting.QUESTION, starting.measure),
 }
 

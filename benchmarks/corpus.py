@@ -62,6 +62,17 @@ class Corpus:
             for seed in range(1, CHAIN_LENGTH)
         ]
 
+    def equal_layers(self, count: int) -> list[Path]:
+        """Layers that are all as large as ``small``, which comes first; the others stand on it."""
+        size = ["--size", SIZES["small"], "--child"]
+        return [
+            self.layer("small"),
+            *(
+                self._made(f"equal{seed:02}", [*size, "--seed", str(seed)])
+                for seed in range(1, count)
+            ),
+        ]
+
     def _made(self, name: str, options: Sequence[str]) -> Path:
         path = self._folder / f"{name}.tar.gz"
         if not path.exists():

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.watching import peak_of_all
+
 _BLOCK_SIZE = 1 << 20
 # Nothing here takes as long; what hangs is ended.
 _LONGEST_SECONDS = 300
@@ -116,6 +118,12 @@ def winlayers(
         keep: see ``run``.
     """
     return run([_program(), *arguments], env=_environment(root, in_line=in_line), keep=keep)
+
+
+def peak_of_winlayers(*arguments: str | Path, root: Path) -> tuple[int, int]:
+    """Run the program; see ``watching.peak_of_all``."""
+    environment = {**_plain_environment(), **_environment(root, in_line=False)}
+    return peak_of_all([_program(), *arguments], environment)
 
 
 def step(name: str, *arguments: str | Path | int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import mmap
 import os
@@ -148,6 +149,37 @@ def scratch(root: str, layer_id: str, changed: str) -> dict[str, float]:
     return {"create_ms": made, "changes_ms": listed, "diff_ms": written}
 
 
+def image(folder: str, *layers: str) -> dict[str, int]:
+    """Make an image of compressed layers, the base first, as an OCI layout; how many bytes they are."""
+    from winlayers.base.blocks import BlockPump
+    from winlayers.oci import mediatypes
+    from winlayers.oci.building import build_config, build_manifest, describe
+    from winlayers.oci.layout import LayoutSink
+    from winlayers.oci.model import Descriptor
+    from winlayers.oci.platform import Platform
+
+    kind = mediatypes.layer_type(mediatypes.OCI_LAYER, mediatypes.GZIP, foreign=False)
+    diff_ids, blobs = [], []
+    for layer in map(Path, layers):
+        with open(layer, "rb") as file, BlockPump(file) as pump:
+            while pump.read():
+                pass
+        diff_ids.append(pump.diff_id)
+        blobs.append(Descriptor(kind, pump.digest, layer.stat().st_size))
+    config = build_config(Platform("windows", "amd64", os_version="10.0.20348.2700"), diff_ids)
+    manifest = build_manifest(
+        describe(config.raw, mediatypes.OCI_CONFIG), blobs, media_type=mediatypes.OCI_MANIFEST
+    )
+    with LayoutSink(Path(folder), "1") as sink:
+        for path, blob in zip(layers, blobs, strict=True):
+            with open(path, "rb") as file:
+                sink.put_blob(blob, file)
+        sink.put_blob(manifest.config, io.BytesIO(config.raw))
+        sink.put_document(manifest.raw, manifest.media_type)
+        sink.commit(describe(manifest.raw, manifest.media_type))
+    return {"bytes": sum(blob.size for blob in blobs)}
+
+
 def read_file(path: str) -> dict[str, float]:
     """Read a file in blocks of 1 MiB, and throw it away."""
     return _moved(path, os.O_RDONLY, lambda descriptor: len(os.read(descriptor, _BLOCK_SIZE)))
@@ -235,6 +267,7 @@ _STEPS: dict[str, Callable[..., dict[str, Any]]] = {
         parse_by_tarfile,
         lookup,
         scratch,
+        image,
         read_file,
         write_file,
     )
