@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -30,6 +31,9 @@ MARKED = [
     if page not in SHOWING and RUNNABLE_MARK in page.read_text("utf-8").splitlines()
 ]
 RUN = frozenset({"console", "python"})
+PROGRESS = re.compile(
+    r"^[a-z]+ing [^:\n]+: (?:\d+%, )?[\d.]+[kMG]?B(?:, | in )[^\n]*\n", re.MULTILINE
+)
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +103,8 @@ def run_python(page: Path, block: Block, follower: Block | None, names: dict[str
 
 
 def check_printed(where: str, expected: tuple[str, ...], printed: str) -> None:
+    # What takes longer than a second tells how far it is, which a page does not show.
+    printed = PROGRESS.sub("", printed)
     if not fits(expected, printed):
         shown = "\n".join(expected)
         pytest.fail(f"{where}\nprinted\n{printed}\nnot\n{shown}", pytrace=False)
