@@ -280,6 +280,7 @@ class StoreSink(StoreEndpoint):
     """
 
     keeps_digests = True
+    checks_digests = True
 
     def __init__(
         self,

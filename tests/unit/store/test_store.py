@@ -30,6 +30,7 @@ from winlayers.layer.findings import Finding
 from winlayers.oci import mediatypes
 from winlayers.oci.building import build_config, build_index, build_manifest, describe
 from winlayers.oci.model import Descriptor, digest_bytes
+from winlayers.store.images import StoreSink
 from winlayers.store.store import Store
 from winlayers.transfer.copying import copy_image
 
@@ -208,6 +209,19 @@ def test_blob_with_another_digest_or_size_is_refused(store: Store, root: Path) -
     assert store.driver.layers() == []
     store.recover()
     assert files_of(root) == set()
+
+
+def test_same_layer_compressed_otherwise_is_refused(store: Store) -> None:
+    assert StoreSink.checks_digests, "so that nobody else does"
+    layer = IMAGE.manifest.layers[0]
+    other = bytearray(IMAGE.blobs[layer.digest])
+    other[9] ^= 1  # the system that a gzip was made on
+    with store.open_sink("bad") as sink:
+        sink.expect(IMAGE.manifest.raw, IMAGE.config.raw)
+        with pytest.raises(DigestMismatch):
+            sink.put_blob(layer, io.BytesIO(bytes(other)))
+        assert not sink.has_blob(layer)
+    assert store.driver.layers() == []
 
 
 def test_layer_with_another_diff_id_is_refused(store: Store) -> None:
