@@ -76,8 +76,7 @@ class ImageSink(Protocol):
 
         Args:
             descriptor: with the size and digest that it must have.
-            source: its bytes, which raise where they are not those of the digest, at the latest at their end; except
-                for a sink that says ``checks_digests = True``: it compares for itself, and nobody does so twice.
+            source: its bytes, which raise where they are not those of the digest, at the latest at their end.
         """
 
     def put_document(self, raw: bytes, media_type: str) -> None:

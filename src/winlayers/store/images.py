@@ -280,7 +280,6 @@ class StoreSink(StoreEndpoint):
     """
 
     keeps_digests = True
-    checks_digests = True
 
     def __init__(
         self,

@@ -102,7 +102,6 @@ class BlobReader(RawReader):
         cancel: Cancel | None = None,
         stop: Cancel | None = None,
         progress: Progress | None = None,
-        checks_digest: bool = True,
     ) -> None:
         """Begin before the first byte; the source is asked with the first ``read``.
 
@@ -112,13 +111,12 @@ class BlobReader(RawReader):
             cancel: asked before each block.
             stop: a second one.
             progress: told of bytes; not begun or ended here.
-            checks_digest: whether to; False for a reader who does, as nothing needs to be digested twice.
         """
         self._source = source
         self._descriptor = descriptor
         self._flags = (cancel or Cancel(), stop or Cancel())
         self._progress = progress or NullProgress()
-        self._hash = hashlib.new(descriptor.digest.algorithm) if checks_digest else None
+        self._hash = hashlib.new(descriptor.digest.algorithm)
         self._stream: BinaryIO | None = None
         self._is_checked = False
         self._cuts = 0
@@ -143,8 +141,7 @@ class BlobReader(RawReader):
         block = b""
         if self.position < self._descriptor.size:
             block = self._next_block(min(size, self._descriptor.size - self.position))
-            if self._hash is not None:
-                self._hash.update(block)
+            self._hash.update(block)
             self.position += len(block)
         if self.position == self._descriptor.size:
             self._check_end()
@@ -202,8 +199,7 @@ class BlobReader(RawReader):
     def _check_end(self) -> None:
         if self._stream is not None and self._stream.read(1):
             raise Corrupt(f"{self._what} has more than {self._descriptor.size} bytes")
-        if self._hash is not None:
-            _check_digest(self._descriptor.digest, self._hash.hexdigest(), self._what)
+        _check_digest(self._descriptor.digest, self._hash.hexdigest(), self._what)
         self._is_checked = True
 
     def _drop(self) -> None:

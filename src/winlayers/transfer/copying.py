@@ -297,7 +297,6 @@ class _BlobCopier:
             cancel=self._cancel,
             stop=self._stop,
             progress=progress,
-            checks_digest=not getattr(self._sink, "checks_digests", False),
         )
 
 

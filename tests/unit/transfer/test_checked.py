@@ -133,18 +133,6 @@ def test_blob_that_is_longer_is_refused() -> None:
         BlobReader(source, descriptor).read()
 
 
-def test_digest_can_be_left_to_who_reads() -> None:
-    source, descriptor = a_source(b"x" + CONTENT[1:])
-    with BlobReader(source, descriptor, checks_digest=False) as reader:
-        assert reader.read() == b"x" + CONTENT[1:]
-
-
-def test_size_is_checked_without_the_digest() -> None:
-    source, descriptor = a_source(CONTENT + b"more")
-    with pytest.raises(Corrupt, match="has more than 10240 bytes"):
-        BlobReader(source, descriptor, checks_digest=False).read()
-
-
 def test_sha512_is_checked_too() -> None:
     source = MemoryImages()
     digest = Digest("sha512", "a" * 128)

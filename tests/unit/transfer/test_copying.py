@@ -249,18 +249,6 @@ def test_wrong_layer_leaves_the_old_image(number: int) -> None:
     assert digest_bytes(LAYERS[number]) not in sink.blobs
 
 
-def test_sink_that_checks_digests_is_given_what_comes() -> None:
-    class Checking(MemoryImages):
-        checks_digests = True
-
-    source, sink = MemoryImages(), Checking()
-    put_image(source, make_image(LAYERS))
-    digest = digest_bytes(LAYERS[2])
-    source.blobs[digest] = b"?" * 5000
-    copy_image(source, sink)
-    assert sink.blobs[digest] == b"?" * 5000
-
-
 def test_first_error_stops_the_rest() -> None:
     source, sink = MemoryImages(), MemoryImages()
     layers = [bytes([number]) * 100 for number in range(100)]
