@@ -24,21 +24,20 @@ BLOCK_SIZE = 1 << 18
 """Small writes are joined up to this many bytes before they are handed over."""
 
 AHEAD_SIZE = 1 << 22
-"""The writer waits while this many bytes have not been read, unless told otherwise."""
+"""The writer waits while this many bytes have not been read."""
 
 
-def reader_of(write: Callable[[BinaryIO], None], *, ahead_size: int = AHEAD_SIZE) -> PipeReader:
+def reader_of(write: Callable[[BinaryIO], None]) -> PipeReader:
     """Read what a function writes, while it writes it.
 
     Args:
         write: called once, in a thread of its own, with a file object to write to. It sees
             BrokenPipeError when it writes on after the reader was closed, and should let it pass.
-        ahead_size: it waits while this many bytes have not been read.
     Returns:
         A file object with what was written. What ``write`` raises is raised by the read that would
         have seen the end of the file. Closing it early makes ``write`` end.
     """
-    return PipeReader(write, ahead_size)
+    return PipeReader(write)
 
 
 class PipeReader(RawReader):
@@ -47,8 +46,8 @@ class PipeReader(RawReader):
     A read gives as much as it was asked for, except at the end or before an error.
     """
 
-    def __init__(self, write: Callable[[BinaryIO], None], ahead_size: int) -> None:
-        self._channel = _Channel(ahead_size)
+    def __init__(self, write: Callable[[BinaryIO], None]) -> None:
+        self._channel = _Channel()
         self._block = memoryview(b"")
         # The thread must not know this object: when it is forgotten, closing it ends the thread.
         self._thread = threading.Thread(
@@ -126,9 +125,6 @@ class _PipeWriter(RawWriter):
         self._pending = bytearray()
 
     def write(self, data: ReadableBuffer, /) -> int:
-        if type(data) is bytes and len(data) == BLOCK_SIZE and not self._pending:
-            self._channel.put(data)  # as it is: nobody can change it
-            return BLOCK_SIZE
         with memoryview(data) as view, view.cast("B") as flat:
             size = len(flat)
             for start in range(0, size, BLOCK_SIZE):
@@ -151,8 +147,7 @@ class _PipeWriter(RawWriter):
 class _Channel:
     """What both ends share: blocks on their way, and how each end has ended."""
 
-    def __init__(self, ahead_size: int) -> None:
-        self._ahead_size = ahead_size
+    def __init__(self) -> None:
         self._changed = threading.Condition()
         self._blocks: deque[bytes] = deque()
         self._size = 0
@@ -163,7 +158,7 @@ class _Channel:
 
     def put(self, block: bytes) -> None:
         with self._changed:
-            while self._size >= self._ahead_size and not self._is_closed:
+            while self._size >= AHEAD_SIZE and not self._is_closed:
                 self._changed.wait()
             if self._is_closed:
                 raise BrokenPipeError(errno.EPIPE, "the reading end of a pipe was closed")
