@@ -18,7 +18,7 @@ from statistics import median
 
 from benchmarks.bench import Bench, Place
 from benchmarks.results import Answer, Row, ratios
-from benchmarks.running import peak_of_winlayers, profile, run, step, winlayers
+from benchmarks.running import peak_of_winlayers, run, step, winlayers
 from benchmarks.servers import missing_programs, running_containerd, running_registry
 
 QUESTION = "pull, push and save of an image, beside skopeo and containerd on the same registry"
@@ -74,10 +74,6 @@ def measure(bench: Bench) -> Answer:
             if not bench.is_quick:
                 _publish(work / "equal", bench.corpus.equal_layers(_LAYERS), registry, _EQUAL)
                 answer.rows.append(_memory(bench.memory or bench.disk, registry))
-            if answer.missed:
-                pull = ["pull", "--progress", "none", f"{registry}/{_IMAGE}"]
-                with bench.disk.fresh("store") as root:
-                    answer.notes.append(profile(*pull, root=root, in_line=True))
     return answer
 
 
