@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from winlayers.backends.choice import choose_backend, open_backend
+from winlayers.backends.choice import PORTABLE, choose_backend, open_backend
 from winlayers.config import BACKENDS, Config
 from winlayers.driver.child import Child, start_child
 from winlayers.driver.driver import Driver
-from winlayers.driver.importing import ChildImporter, Importer, InlineImporter
+from winlayers.driver.importing import ChildImporter, Importer, InlineImporter, SparingImporter
 from winlayers.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from winlayers.mounts.contract import Mounter
     from winlayers.store.store import Store
+
+# Write-layer processes for layers of images. Each wants a core beside the one that inflates, and 20 MiB of memory.
+_CHILDREN = min(2, max(1, (os.cpu_count() or 1) // 2))
 
 
 def open_driver(config: Config, *, start_child: Callable[[], Child] = start_child) -> Driver:
@@ -39,7 +43,10 @@ def open_driver(config: Config, *, start_child: Callable[[], Child] = start_chil
     backend = open_backend(chosen, config.root, tmpdir=config.tmpdir, mounter=_open_mounter)
     importer: Importer = InlineImporter(backend)
     if config.reexec:
-        importer = ChildImporter(chosen, config.root, config.tmpdir, start_child)
+        in_child = ChildImporter(chosen, config.root, config.tmpdir, start_child)
+        # On Windows the process is also there to hold privileges that this one does not.
+        is_spared = chosen == PORTABLE
+        importer = SparingImporter(in_child, importer, _CHILDREN) if is_spared else in_child
     driver = Driver(config.root, backend, importer, config.options)
     driver.cleanup()
     return driver

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
-from winlayers.base.fileobj import RawReader, RawWriter, read_into
+from winlayers.base.fileobj import RawReader, RawWriter, Readable
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,20 +24,32 @@ BLOCK_SIZE = 1 << 18
 """Small writes are joined up to this many bytes before they are handed over."""
 
 AHEAD_SIZE = 1 << 22
-"""The writer waits while this many bytes have not been read."""
+"""The writer waits while this many bytes have not been read, unless told otherwise."""
 
 
-def reader_of(write: Callable[[BinaryIO], None]) -> PipeReader:
+def reader_of(write: Callable[[BinaryIO], None], *, ahead_size: int = AHEAD_SIZE) -> PipeReader:
     """Read what a function writes, while it writes it.
 
     Args:
         write: called once, in a thread of its own, with a file object to write to. It sees
             BrokenPipeError when it writes on after the reader was closed, and should let it pass.
+        ahead_size: it waits while this many bytes have not been read.
     Returns:
         A file object with what was written. What ``write`` raises is raised by the read that would
         have seen the end of the file. Closing it early makes ``write`` end.
     """
-    return PipeReader(write)
+    return PipeReader(write, ahead_size)
+
+
+def pass_on(source: Readable, target: BinaryIO) -> None:
+    """Copy a file object to its end, in blocks of the size that is handed over as it is.
+
+    Args:
+        source: only ``read`` is used.
+        target: only ``write`` is used.
+    """
+    while block := source.read(BLOCK_SIZE):
+        target.write(block)
 
 
 class PipeReader(RawReader):
@@ -46,8 +58,8 @@ class PipeReader(RawReader):
     A read gives as much as it was asked for, except at the end or before an error.
     """
 
-    def __init__(self, write: Callable[[BinaryIO], None]) -> None:
-        self._channel = _Channel()
+    def __init__(self, write: Callable[[BinaryIO], None], ahead_size: int) -> None:
+        self._channel = _Channel(ahead_size)
         self._block = memoryview(b"")
         # The thread must not know this object: when it is forgotten, closing it ends the thread.
         self._thread = threading.Thread(
@@ -79,8 +91,17 @@ class PipeReader(RawReader):
         return b"".join(parts)
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Read on into a buffer; see ``read``."""
-        return read_into(self, buffer)
+        """Read on into a buffer, and fill it except at the end; see ``read``."""
+        if self.closed:
+            raise ValueError("read of a closed file object")
+        with memoryview(buffer) as view, view.cast("B") as flat:
+            count, size = 0, len(flat)
+            while count < size and self._fill(tell_error=not count):
+                step = min(size - count, len(self._block))
+                flat[count : count + step] = self._block[:step]
+                self._block = self._block[step:]
+                count += step
+        return count
 
     def close(self) -> None:
         """End the writing function, wait for it, and let go of what was not read.
@@ -125,6 +146,9 @@ class _PipeWriter(RawWriter):
         self._pending = bytearray()
 
     def write(self, data: ReadableBuffer, /) -> int:
+        if type(data) is bytes and len(data) == BLOCK_SIZE and not self._pending:
+            self._channel.put(data)  # as it is: nobody can change it
+            return BLOCK_SIZE
         with memoryview(data) as view, view.cast("B") as flat:
             size = len(flat)
             for start in range(0, size, BLOCK_SIZE):
@@ -147,7 +171,8 @@ class _PipeWriter(RawWriter):
 class _Channel:
     """What both ends share: blocks on their way, and how each end has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, ahead_size: int) -> None:
+        self._ahead_size = ahead_size
         self._changed = threading.Condition()
         self._blocks: deque[bytes] = deque()
         self._size = 0
@@ -158,7 +183,7 @@ class _Channel:
 
     def put(self, block: bytes) -> None:
         with self._changed:
-            while self._size >= AHEAD_SIZE and not self._is_closed:
+            while self._size >= self._ahead_size and not self._is_closed:
                 self._changed.wait()
             if self._is_closed:
                 raise BrokenPipeError(errno.EPIPE, "the reading end of a pipe was closed")

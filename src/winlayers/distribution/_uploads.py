@@ -5,9 +5,8 @@
     GET   location                    204, Location, Range: after a cut
     PUT   location?digest=            201: now there is a blob
 
-The source is read once and cannot go back, so the chunk in hand is kept until the other side has it: one buffer for
-each upload, and no copies. This module
-knows neither logins nor where repositories are.
+The source is read once and cannot go back, so the chunk in hand is kept until the other side has it. What comes after
+it is read, and digested by whoever reads, while it is sent. This module knows neither logins nor where repositories are.
 
 Source: OCI distribution-spec spec.md, "Pushing blobs" (POST then PUT; chunks; "Getting the status of an upload").
 """
@@ -16,8 +15,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, Self
 
 from winlayers.base.digest import Digest
 from winlayers.distribution._failures import failure_of
@@ -72,12 +72,13 @@ class Upload:
             LoginRefused: it takes none of ours.
         """
         sent = 0
-        buffer = memoryview(bytearray(min(self.chunk_size, max(size, 1))))
-        chunk = _fill(buffer, source)
-        while len(chunk) == self.chunk_size and sent + len(chunk) < size:
-            self._send_chunk(chunk, sent)
-            sent += len(chunk)
-            chunk = _fill(buffer, source)
+        with _Chunks(source, min(self.chunk_size, max(size, 1)), size) as chunks:
+            chunk = chunks.next()
+            while len(chunk) == self.chunk_size and sent + len(chunk) < size:
+                chunks.begin_next()
+                self._send_chunk(chunk, sent)
+                sent += len(chunk)
+                chunk = chunks.next()
         if sent + len(chunk) != size or source.read(1):
             more = "more" if sent + len(chunk) >= size else "fewer"
             raise Corrupt(f"{self.what} has {more} bytes than the {size} of its descriptor")
@@ -161,6 +162,39 @@ class Upload:
         answer.close()
         if location := answer.headers.get("Location"):
             self.location = resolve_url(answer.url, location)
+
+
+class _Chunks:
+    """The chunks of a file object; one may be read, in a thread, while the one before is sent.
+
+    Args:
+        source: only ``read`` is used.
+        chunk_size: bytes of each chunk but the last.
+        size: bytes in all, as far as is known.
+    """
+
+    def __init__(self, source: BinaryIO, chunk_size: int, size: int) -> None:
+        self._source = source
+        count = 1 if size <= chunk_size else 2
+        self._buffers = [memoryview(bytearray(chunk_size)) for _ in range(count)]
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="winlayers-upload")
+        self._coming: Future[memoryview] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def begin_next(self) -> None:
+        """Begin to read the chunk after the last, into the buffer of the one before that."""
+        self._buffers.reverse()
+        self._coming = self._pool.submit(_fill, self._buffers[0], self._source)
+
+    def next(self) -> memoryview:
+        """The next chunk, which is good until another one is begun twice; shorter than the others at the end."""
+        coming, self._coming = self._coming, None
+        return _fill(self._buffers[0], self._source) if coming is None else coming.result()
 
 
 def _fill(buffer: memoryview, source: BinaryIO) -> memoryview:

@@ -68,7 +68,8 @@ class ReadyChild:
 
 
 def _end(child: Child) -> None:
-    """Close its input, which ends a child that was told nothing, and hear it out."""
+    """End a child that was told nothing, and so has done nothing, without waiting until it is ready."""
+    child.kill()
     assert child.stdin is not None
     child.stdin.close()
     child.stdin = None

@@ -336,6 +336,7 @@ class Driver:
         progress: Progress | None = None,
         cancel: Cancel | None = None,
         report: Callable[[Finding], None] = lambda finding: None,
+        size: int | None = None,
     ) -> LayerSummary:
         """Make a sealed layer from its tar, in one step: all of it or nothing.
 
@@ -351,6 +352,7 @@ class Driver:
             progress: told the bytes read.
             cancel: stops the import when set.
             report: called with each finding that is no error.
+            size: bytes of ``source``, where they are known; see ``driver.importing.SparingImporter``.
         Returns:
             What was counted, with both digests.
         Raises:
@@ -370,6 +372,7 @@ class Driver:
             progress or NullProgress(),
             cancel or Cancel(),
             report,
+            size,
         )
         try:
             return self._import(job)

@@ -28,6 +28,9 @@ from winlayers.layer.chain import Chain
 from winlayers.layer.entry import LayerSummary
 from winlayers.layer.findings import Finding
 
+SMALL_SIZE = 4 << 20
+"""Layers with fewer bytes, compressed as they come, are imported before a process of their own would have started."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImportJob:
@@ -44,6 +47,7 @@ class ImportJob:
         progress: told the bytes read from ``source``.
         cancel: asked before each block.
         report: called with each finding that is no error.
+        size: bytes of ``source``, where they are known.
     """
 
     layer_id: str
@@ -56,6 +60,7 @@ class ImportJob:
     progress: Progress = field(default_factory=NullProgress)
     cancel: Cancel = field(default_factory=Cancel)
     report: Callable[[Finding], None] = lambda finding: None
+    size: int | None = None
 
 
 class Importer(Protocol):
@@ -146,6 +151,35 @@ class ChildImporter:
             "files": {name: wire.dump_bytes(content) for name, content in job.files.items()},
             "policy": asdict(job.policy),
         }
+
+
+class SparingImporter:
+    """Runs imports in processes of their own, but not more of them than pay.
+
+    A small layer is imported before a process has started, and each process takes some memory: where the layers of an
+    image come at the same time, small ones and those past the limit are imported in line. A layer whose size nobody
+    knows always gets its process.
+
+    Args:
+        in_child: runs an import in a process of its own.
+        in_line: runs it here.
+        limit: how many processes there may be for layers whose size is known.
+    """
+
+    def __init__(self, in_child: Importer, in_line: Importer, limit: int) -> None:
+        self._in_child = in_child
+        self._in_line = in_line
+        self._free = threading.Semaphore(limit)
+
+    def __call__(self, job: ImportJob) -> LayerSummary:
+        if job.size is None:
+            return self._in_child(job)
+        if job.size < SMALL_SIZE or not self._free.acquire(blocking=False):
+            return self._in_line(job)
+        try:
+            return self._in_child(job)
+        finally:
+            self._free.release()
 
 
 class _ChildGoneError(Exception):

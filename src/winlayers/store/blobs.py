@@ -25,8 +25,12 @@ from winlayers.errors import BlobNotFound, Corrupt, NoSpace, TooLarge
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+_flush = getattr(os, "fdatasync", os.fsync)
+
 FOLDER = "blobs"
 _ALGORITHMS = ("sha256", "sha512")
+# Bytes after which the disk is made to begin, so that there is little to wait for at the end.
+_SYNC_STEP = 16 << 20
 
 
 class BlobFiles:
@@ -121,6 +125,7 @@ class StagedBlob:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._unsynced = 0
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         self._file = open(  # noqa: SIM115 - closed by ``finish`` or at the end of the block
             path, "xb", buffering=0, opener=lambda name, _: os.open(name, flags, 0o600)
@@ -133,9 +138,13 @@ class StagedBlob:
             NoSpace: the disk is full.
         """
         view = memoryview(block)
+        self._unsynced += len(view)
         with _full_disk_told(self.path):
             while view:
                 view = view[self._file.write(view) :]
+            if self._unsynced >= _SYNC_STEP:
+                self._unsynced = 0
+                _flush(self._file.fileno())
 
     def finish(self) -> None:
         """Bring all of it to the disk, and close it.

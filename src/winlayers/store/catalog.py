@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -233,6 +234,8 @@ class Catalog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # SQLite makes those who wait sleep, up to a tenth of a second; threads of one process need not.
+        self._turn = threading.Lock()
         with self._connection() as db:
             is_present = self._version(db) == SCHEMA_VERSION
         if not is_present:
@@ -257,7 +260,7 @@ class Catalog:
     @contextmanager
     def writing(self) -> Iterator[Records]:
         """A change: all of it, or nothing where the block raises; nobody else changes anything meanwhile."""
-        with self._connection() as db:
+        with self._turn, self._connection() as db:
             db.execute("BEGIN IMMEDIATE")
             yield Records(db)
             db.execute("COMMIT")

@@ -1,8 +1,9 @@
 """The layers of images: from compressed blobs into the driver, in one pass.
 
 The bytes of a layer go three ways at once: into the file of the blob, through the inflater into the digests, and into
-the pack and index that the driver makes. Nothing is staged in between, and nothing is read twice. A layer is known to
-the driver by the digits of its chain ID, so that images share layers.
+the pack and index that the driver makes. One thread reads and writes the blob, a little ahead of the one that inflates.
+Nothing is staged in between, and nothing is read twice. A layer is known to the driver by the digits of its chain ID,
+so that images share layers.
 
 Layers of one image come at the same time. One whose parent is still coming is read to its end and waits there: the end
 of its source is withheld until the parent is there. Who makes a layer holds a lock on its id; others who want it too
@@ -16,7 +17,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -24,6 +25,7 @@ from winlayers.backends.contract import ImportPolicy
 from winlayers.base.digest import Digest, DigestReader
 from winlayers.base.fileobj import RawReader, Readable, read_into
 from winlayers.base.locking import FileLock
+from winlayers.base.pipe import pass_on, reader_of
 from winlayers.driver.driver import Driver
 from winlayers.errors import (
     BlobNotFound,
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 # How long a layer waits for somebody to begin with its parent. Whoever copies an image begins with the base.
 _PATIENCE_SECONDS = 2.0
 _PAUSE_SECONDS = 0.02
+# What is read of a source while what came before is inflated; each layer on its way has as much.
+_AHEAD_SIZE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,9 +395,13 @@ class Layers:
         what = f"layer {planned.blob.digest}"
         if planned.parent and not self._driver.imports_ahead:
             self._await(planned.parent)
-        with self._files.stage(work.lease) as staged:
-            reader: BinaryIO = SizedReader(
+        with ExitStack() as stack:
+            staged = stack.enter_context(self._files.stage(work.lease))
+            sized = SizedReader(
                 source, planned.blob.size, what=what, staged=staged if is_kept else None
+            )
+            reader: BinaryIO = stack.enter_context(
+                reader_of(lambda target: pass_on(sized, target), ahead_size=_AHEAD_SIZE)
             )
             digest: Digest | None = planned.blob.digest
             if planned.blob.digest.algorithm != "sha256":
@@ -410,6 +418,7 @@ class Layers:
                 diff_id=planned.diff_id,
                 policy=work.policy,
                 report=work.report,
+                size=planned.blob.size,
             )
             with self._catalog.writing() as records:
                 if is_kept:

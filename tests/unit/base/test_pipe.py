@@ -69,6 +69,31 @@ def test_writer_is_never_far_ahead() -> None:
         assert 1 + len(reader.read()) == 40 << 20
 
 
+def test_writer_is_as_far_ahead_as_it_may_be() -> None:
+    written: list[bytes] = []
+
+    def write(target: BinaryIO) -> None:
+        for number in range(8):
+            written.append(bytes([number]) * BLOCK_SIZE)
+            assert target.write(written[-1]) == BLOCK_SIZE
+
+    with reader_of(write, ahead_size=2 * BLOCK_SIZE) as reader:
+        assert reader.read(1) == b"\0"
+        time.sleep(0.05)
+        assert len(written) <= 4
+        assert b"\0" + reader.read() == b"".join(written)
+
+
+def test_whole_blocks_stay_behind_what_is_pending() -> None:
+    def write(target: BinaryIO) -> None:
+        target.write(b"pending")
+        target.write(bytes(BLOCK_SIZE))
+        target.write(b"end")
+
+    with reader_of(write) as reader:
+        assert reader.read() == b"pending" + bytes(BLOCK_SIZE) + b"end"
+
+
 def test_error_of_the_writer_is_raised_after_what_it_wrote() -> None:
     def write(target: BinaryIO) -> None:
         target.write(b"abc")

@@ -210,6 +210,18 @@ def test_blob_with_another_digest_or_size_is_refused(store: Store, root: Path) -
     assert files_of(root) == set()
 
 
+def test_same_layer_compressed_otherwise_is_refused(store: Store) -> None:
+    layer = IMAGE.manifest.layers[0]
+    other = bytearray(IMAGE.blobs[layer.digest])
+    other[9] ^= 1  # the system that a gzip was made on
+    with store.open_sink("bad") as sink:
+        sink.expect(IMAGE.manifest.raw, IMAGE.config.raw)
+        with pytest.raises(DigestMismatch):
+            sink.put_blob(layer, io.BytesIO(bytes(other)))
+        assert not sink.has_blob(layer)
+    assert store.driver.layers() == []
+
+
 def test_layer_with_another_diff_id_is_refused(store: Store) -> None:
     config = build_config(IMAGE.config.platform, [digest_bytes(b"other")])
     layer = IMAGE.manifest.layers[0]
