@@ -4,8 +4,9 @@ All take the same image from, or to, a CNCF Distribution on loopback whose blobs
 faster than such a network. Everything is run once a round, one after the other, and each time into nothing: a new
 store, a new containerd, a new layout, a new registry.
 
-skopeo's ``oci:`` unpacks nothing; ours and containerd's layers can be read afterwards. Rates are bytes of the image as
-it is in the registry, compressed, over the time of the whole process.
+skopeo's ``oci:`` unpacks nothing; ours and containerd's layers can be read afterwards. What inflating the largest layer
+takes by itself, in a process that has it in memory already, is a floor for whoever unpacks, on however many cores.
+Rates are bytes of the image as it is in the registry, compressed, over the time of the whole process.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _IMAGE, _EQUAL = "corpus:1", "equal:1"
 _NAME = "here:1"
 _ARCHIVES = ("docker-archive", "oci-archive")
 _OURS, _SKOPEO, _CONTAINERD = "winlayers", "skopeo to oci:", "ctr, unpacking"
+_FLOOR = "inflating the largest layer"
 # No slower than this many times skopeo, and containerd no faster than this many times ours.
 _SKOPEO_LIMIT, _CONTAINERD_LIMIT = 1.1, 1.5
 _MEMORY_LIMIT = 150
@@ -42,11 +44,13 @@ class _Image:
 
     Attributes:
         size: bytes of its layers, compressed.
+        largest: the file of its largest layer.
         layout: an OCI layout that has it, for skopeo to push and save.
         registry: host and port of the registry that has it.
     """
 
     size: int
+    largest: Path
     layout: Path
     registry: str
 
@@ -81,7 +85,8 @@ def _publish(layout: Path, layers: Sequence[Path], registry: str, name: str) -> 
     """Make an image and put it into the registry; nothing of this is measured."""
     made = step("image", layout, *layers)
     _skopeo(f"oci:{layout}:1", f"docker://{registry}/{name}")
-    return _Image(made["bytes"], layout, registry)
+    largest = max(layers, key=lambda path: path.stat().st_size)
+    return _Image(made["bytes"], largest, layout, registry)
 
 
 def _measure_round(place: Place, image: _Image, seconds: _Seconds, *, has_containerd: bool) -> None:
@@ -93,6 +98,7 @@ def _measure_round(place: Place, image: _Image, seconds: _Seconds, *, has_contai
         _measure_push(place, root, image, seconds)
         for kind in _ARCHIVES:
             _measure_save(place, root, image, kind, seconds)
+    seconds[_FLOOR].append(step("inflate", image.largest)["seconds"])
     if has_containerd:
         with place.fresh("containerd") as folder, running_containerd(folder) as address:
             seconds[_CONTAINERD].append(_pull_by_containerd(address, image))
@@ -123,6 +129,8 @@ def _rows(where: str, image: _Image, seconds: _Seconds) -> Iterator[Row]:
     target, is_met = f"≤ {_SKOPEO_LIMIT} ×", median(slower) <= _SKOPEO_LIMIT
     yield Row(f"pull, {where}: {_OURS}", ours, "s", "skopeo", slower, target, is_met)
     yield Row(f"pull, {where}: {_SKOPEO}", skopeo, "s")
+    floor = seconds[_FLOOR]
+    yield Row(f"pull, {where}: {_FLOOR}", floor, "s", "skopeo", ratios(floor, skopeo))
     if _CONTAINERD in seconds:
         theirs = seconds[_CONTAINERD]
         slower = ratios(theirs, ours)
