@@ -106,7 +106,13 @@ def wanted_platform(session: Session) -> Platform | None:
 
 
 def run_copy(
-    session: Session, source: ImageSource, sink: ImageSink, options: CopyOptions, label: str
+    session: Session,
+    source: ImageSource,
+    sink: ImageSink,
+    options: CopyOptions,
+    label: str,
+    *,
+    is_chosen: bool = False,
 ) -> CopiedImage:
     """Copy an image and tell how it goes.
 
@@ -116,6 +122,7 @@ def run_copy(
         sink: to where.
         options: of the command.
         label: what is done, in words.
+        is_chosen: the source is one image, whatever ``--platform`` says.
     """
     from winlayers.transfer.copying import copy_image
 
@@ -130,7 +137,7 @@ def run_copy(
         copied = copy_image(
             source,
             sink,
-            platform=wanted_platform(session),
+            platform=None if is_chosen else wanted_platform(session),
             machine=machine_platform.machine(),
             all_platforms=options.all_platforms,
             foreign=options.foreign,

@@ -23,7 +23,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from winlayers.cli.session import Session
-from winlayers.errors import InvalidReference, Unsupported
+from winlayers.errors import InvalidArgument, InvalidReference, Unsupported
 
 if TYPE_CHECKING:
     from winlayers.cli.registryoptions import RegistryOptions
@@ -122,6 +122,23 @@ def open_sink(
         source: where its blobs come from; a registry may take them over from another of its repositories.
     """
     return _SINKS[name.transport](session, name, registry, source)
+
+
+def check_credentials(registry: RegistryOptions, *names: ImageName) -> None:
+    """See that a password goes to one registry only.
+
+    Args:
+        registry: has the password.
+        names: of all images that a command reads and writes.
+    Raises:
+        InvalidArgument: there are several registries.
+    """
+    hosts = {one.place.partition("/")[0] for one in names if one.transport == "docker"}
+    if registry.creds and len(hosts) > 1:
+        raise InvalidArgument(
+            f"the credentials would go to both {' and '.join(sorted(hosts))}; put those of each into a file, "
+            "as 'docker login' does, and name it by --authfile"
+        )
 
 
 def complete_image(

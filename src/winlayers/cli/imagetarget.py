@@ -17,12 +17,14 @@ from winlayers.cli.session import Session
 from winlayers.errors import ImageNotFound, InvalidReference, Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from winlayers.backends.portable.loose import LooseLayer
     from winlayers.backends.sealed.packed import SealedTable
     from winlayers.layer.view import View
+    from winlayers.oci.endpoint import ImageSource
+    from winlayers.oci.model import Descriptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,25 +95,36 @@ def _layer_in_store(session: Session, image: OpenImage) -> str | None:
 def _fetch_all(session: Session, image: OpenImage, tmpdir: Path) -> FetchedImage:
     from winlayers.layer.merge import MergedView
 
+    blobs = image.selected.manifest.layers
     with ExitStack() as stack:
         layers = [
-            stack.enter_context(_fetch(session, image, number, tmpdir))
-            for number in range(len(image.selected.manifest.layers))
+            stack.enter_context(fetch_layer(session, image.source, blobs, number, tmpdir))
+            for number in range(len(blobs))
         ]
         tables = tuple(layer.table for layer in reversed(layers))
         return FetchedImage(MergedView(tables), tables, stack.pop_all().close)
 
 
-def _fetch(session: Session, image: OpenImage, number: int, tmpdir: Path) -> LooseLayer:
+def fetch_layer(
+    session: Session, source: ImageSource, layers: Sequence[Descriptor], number: int, tmpdir: Path
+) -> LooseLayer:
+    """Fetch one layer of an image to be looked into; the caller closes.
+
+    Args:
+        session: tells how far it is.
+        source: of the image.
+        layers: of the image, the base layer first.
+        number: of the layer, from 0.
+        tmpdir: for its files; a folder that is there.
+    """
     from winlayers.backends.portable.loose import open_loose_stream
     from winlayers.cli.progress import shown
     from winlayers.transfer.checked import BlobReader
 
-    layers = image.selected.manifest.layers
     blob = layers[number]
     label = f"reading layer {number + 1} of {len(layers)}"
     with (
         shown(session.progress, label, blob.size) as progress,
-        BlobReader(image.source, blob, cancel=session.cancel, progress=progress) as reader,
+        BlobReader(source, blob, cancel=session.cancel, progress=progress) as reader,
     ):
         return open_loose_stream(reader, str(blob.digest), tmpdir=tmpdir, is_base=number == 0)

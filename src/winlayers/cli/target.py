@@ -179,7 +179,7 @@ def _open_stored(session: Session, text: str, *, may_be_layer: bool) -> Target:
 def _open_image(session: Session, text: str) -> Target:
     from winlayers.cli.imagetarget import open_image_layers
 
-    with _staging(session) as tmpdir:
+    with staging(session) as tmpdir:
         opened = open_image_layers(session, text, tmpdir=tmpdir)
     if isinstance(opened, str):
         return _open_layer(session, opened)
@@ -227,7 +227,7 @@ def _open_committed(
 ) -> LooseLayer:
     from winlayers.backends.portable.loose import open_loose_stream
 
-    with _staging(session) as tmpdir, driver.diff(layer_id) as tar:
+    with staging(session) as tmpdir, driver.diff(layer_id) as tar:
         return open_loose_stream(tar, layer_id, tmpdir=tmpdir, is_base=is_base)
 
 
@@ -256,7 +256,7 @@ def _open_tar(session: Session, transport: str, rest: str) -> Target:
     path = Path(rest)
     size = path.stat().st_size  # says so at once where there is no such file
     with (
-        _staging(session) as tmpdir,
+        staging(session) as tmpdir,
         shown(session.progress, f"reading {path.name}", size) as progress,
     ):
         layer = open_loose(path, tmpdir=tmpdir, progress=progress)
@@ -272,7 +272,7 @@ def _open_tar(session: Session, transport: str, rest: str) -> Target:
 
 
 @contextmanager
-def _staging(session: Session) -> Iterator[Path]:
+def staging(session: Session) -> Iterator[Path]:
     """The folder for an index that is made to be looked at; errors of it say how another one is named."""
     tmpdir = session.config().tmpdir or session.home / "tmp"
     try:
@@ -383,7 +383,7 @@ def _open_one_attached(
         )
 
     name = f"{prefix}:{attached.layer_id}"
-    with _staging(session) as tmpdir, reader_of(write) as tar:
+    with staging(session) as tmpdir, reader_of(write) as tar:
         return open_loose_stream(tar, name, tmpdir=tmpdir, is_base=not len(attached.chain))
 
 

@@ -80,7 +80,18 @@ def open_image(source: ImageSource, platform: Platform | None = None) -> BaseIma
         Unsupported: it is no image, or not one of Windows.
         Malformed: manifest and config do not fit together, or cannot be read.
     """
-    manifest = select_image(source, platform).manifest
+    return read_image(source, select_image(source, platform).manifest)
+
+
+def read_image(source: ImageSource, manifest: Manifest) -> BaseImage:
+    """Read the config of an image whose manifest is known.
+
+    Args:
+        source: that has it.
+        manifest: of the image.
+    Raises:
+        BlobNotFound, Corrupt, DigestMismatch, Unsupported, Malformed: as ``open_image``.
+    """
     if not has_image_config(manifest):
         raise Unsupported(f"{source.name} is no image with layers, so none can be made of it")
     config = read_config(source, manifest)
@@ -118,6 +129,10 @@ class MadeImage:
     def descriptor(self) -> Descriptor:
         """Of the manifest."""
         return describe(self.manifest.raw, self.manifest.media_type)
+
+    def as_base(self) -> BaseImage:
+        """The image as one that the next is made of."""
+        return BaseImage(self, self.manifest, self.config)
 
     def resolve(self) -> Descriptor:
         return self.descriptor

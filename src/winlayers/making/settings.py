@@ -135,6 +135,9 @@ def add_step(
 ) -> ImageConfig:
     """A config with one more entry in its history, which is also the time at which it was made.
 
+    A history that knows nothing of some layers gets empty entries for them first, or the new one would be taken for one
+    of theirs.
+
     Args:
         config: the old one; where the entry makes a layer, with its diff ID already.
         created_by: what was done.
@@ -149,7 +152,19 @@ def add_step(
     step = history_step(
         created_by, created=created, author=author, comment=comment, is_empty=is_empty
     )
-    return edit_config(config, history=(*config.history, step), created=created)
+    history = [*config.history, *_steps_of_unknown(config, len(config.diff_ids) - (not is_empty))]
+    return edit_config(config, history=(*history, step), created=created)
+
+
+def _steps_of_unknown(config: ImageConfig, layer_count: int) -> list[dict[str, Any]]:
+    """Entries for those of the layers that the history does not know."""
+    known = sum(not _is_empty(step) for step in config.history)
+    return [history_step("") for _ in range(layer_count - known)]
+
+
+def _is_empty(step: Mapping[str, Any]) -> bool:
+    """Whether an entry of a history made no layer."""
+    return any(name.lower() == "empty_layer" and bool(step[name]) for name in step)
 
 
 def _commands(config: ImageConfig, edits: Edits) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from tests.support.memoryimages import WINDOWS
+from winlayers.base.digest import Digest
 from winlayers.errors import InvalidArgument, Malformed
 from winlayers.making.settings import Command, Edits, add_step, apply_edits
-from winlayers.oci.building import build_config
+from winlayers.oci.building import build_config, history_step
 from winlayers.oci.model import ImageConfig
 
 
@@ -165,4 +166,24 @@ def test_step_is_the_time_of_the_image() -> None:
             "comment": "why",
             "empty_layer": True,
         },
+    )
+
+
+def test_layers_that_the_history_does_not_know_get_entries_before_a_new_one() -> None:
+    digests = [Digest("sha256", str(number) * 64) for number in range(3)]
+    config = build_config(
+        WINDOWS, digests, history=[history_step("one"), history_step("", is_empty=True)]
+    )
+    edited = add_step(config, "edit", now_seconds=0, is_empty=True)
+    assert edited.history == (
+        {"created_by": "one"},
+        {"empty_layer": True},
+        {},
+        {},
+        {"created": "1970-01-01T00:00:00Z", "created_by": "edit", "empty_layer": True},
+    )
+    on_top = add_step(config, "layer", now_seconds=0)
+    assert on_top.history[2:] == (
+        {},
+        {"created": "1970-01-01T00:00:00Z", "created_by": "layer"},
     )

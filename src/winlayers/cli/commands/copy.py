@@ -11,7 +11,7 @@ from winlayers.cli.copyrun import (
     run_copy,
 )
 from winlayers.cli.imagenames import (
-    ImageName,
+    check_credentials,
     complete_image,
     open_sink,
     open_source,
@@ -20,7 +20,6 @@ from winlayers.cli.imagenames import (
 from winlayers.cli.options import command, json_option, pass_session
 from winlayers.cli.registryoptions import RegistryOptions, registry_options
 from winlayers.cli.session import Session
-from winlayers.errors import InvalidArgument
 
 
 @command(
@@ -51,24 +50,10 @@ def run(
     machine's Windows is taken; --platform names another, --all-platforms takes the index whole.
     """
     source_name, sink_name = parse_image_name(source), parse_image_name(destination)
-    _check_credentials(source_name, sink_name, registry)
+    check_credentials(registry, source_name, sink_name)
     with (
         open_source(session, source_name, registry) as opened,
         open_sink(session, sink_name, registry, source=opened) as sink,
     ):
         copied = run_copy(session, opened, sink, options, f"copying {source}")
     print_copied(session, copied)
-
-
-def _check_credentials(source: ImageName, sink: ImageName, registry: RegistryOptions) -> None:
-    """See that a password goes to one registry only.
-
-    Raises:
-        InvalidArgument: there are two.
-    """
-    hosts = {one.place.partition("/")[0] for one in (source, sink) if one.transport == "docker"}
-    if registry.creds and len(hosts) > 1:
-        raise InvalidArgument(
-            f"the credentials would go to both {' and '.join(sorted(hosts))}; put those of each into a file, "
-            "as 'docker login' does, and name it by --authfile"
-        )
