@@ -108,7 +108,9 @@ def _parse_arguments() -> argparse.Namespace:
         metavar="QUESTION",
         help=f"of {', '.join(_QUESTIONS)}; all by default",
     )
-    parser.add_argument("--quick", action="store_true", help="small layers, few rounds: two minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="small layers, few rounds: two minutes"
+    )
     parser.add_argument("--rounds", type=int, help="how often to measure (5; with --quick 3)")
     parser.add_argument("--corpus", type=Path, metavar="DIR", help="ready-made layers, NAME.tar.gz")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")

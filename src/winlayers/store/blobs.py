@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -49,6 +50,10 @@ class BlobFiles:
             if not folder.is_dir():
                 folder.mkdir(exist_ok=True)
                 sync_directory(folder.parent)
+
+    def free_size(self) -> int:
+        """Bytes that the disk has left."""
+        return shutil.disk_usage(self._folder).free
 
     def stage(self, lease: int) -> StagedBlob:
         """Begin a blob.

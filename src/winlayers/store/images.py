@@ -301,12 +301,14 @@ class StoreSink(StoreEndpoint):
             config_raw: its config.
         Raises:
             Malformed, Unsupported: they do not fit together.
+            NoSpace: the disk has no room for them, whatever they hold.
         """
         manifest = parse_document(manifest_raw)
         if not isinstance(manifest, Manifest):
             raise Malformed("image", "its manifest is an index")
         for planned in plan_layers(manifest, parse_config(config_raw)):
             self._planned.setdefault(planned.blob.digest, planned)
+        self._layers.check_space(self._planned.values())
 
     def has_blob(self, descriptor: Descriptor) -> bool:
         """Whether a blob is there; if so, it stays while this is open, and so does the layer made of it."""

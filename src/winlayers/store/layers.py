@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, BinaryIO
@@ -33,6 +33,7 @@ from winlayers.errors import (
     LayerExists,
     LayerNotFound,
     Malformed,
+    NoSpace,
     StoreLocked,
     Unsupported,
 )
@@ -206,6 +207,30 @@ class Layers:
             with self._catalog.writing() as records:
                 self._files.publish(staged, blob.digest)
                 records.add_blob(blob.digest, blob.size)
+
+    def check_space(self, planned: Iterable[PlannedLayer]) -> None:
+        """Refuse layers that cannot find room: what is missing of them needs at least the bytes that it comes in.
+
+        Args:
+            planned: the layers.
+        Raises:
+            NoSpace: they need more than is free.
+        """
+        needed = 0
+        with self._catalog.reading() as records:
+            for one in planned:
+                if not self.is_made(records, one.layer_id):
+                    needed += (
+                        one.blob.size
+                    )  # what is compressed gets no smaller when it is inflated
+                if not one.is_plain and not self.has_file(records, one.blob.digest):
+                    needed += one.blob.size
+        free = self._files.free_size()
+        if needed > free:
+            raise NoSpace(
+                f"the layers need at least {needed} bytes on the disk of the store, where {free} are free; free some "
+                "space, or take a store on another disk"
+            )
 
     def has_file(self, records: Records, digest: Digest) -> bool:
         """Whether a blob is there as a file."""

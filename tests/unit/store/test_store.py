@@ -30,6 +30,7 @@ from winlayers.layer.findings import Finding
 from winlayers.oci import mediatypes
 from winlayers.oci.building import build_config, build_index, build_manifest, describe
 from winlayers.oci.model import Descriptor, digest_bytes
+from winlayers.store.blobs import BlobFiles
 from winlayers.store.store import Store
 from winlayers.transfer.copying import copy_image
 
@@ -220,6 +221,19 @@ def test_same_layer_compressed_otherwise_is_refused(store: Store) -> None:
             sink.put_blob(layer, io.BytesIO(bytes(other)))
         assert not sink.has_blob(layer)
     assert store.driver.layers() == []
+
+
+def test_image_that_finds_no_room_is_refused_before_a_byte_of_it_comes(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = sum(2 * layer.size for layer in IMAGE.manifest.layers)
+    monkeypatch.setattr(BlobFiles, "free_size", lambda self: needed - 1)
+    with store.open_sink("large") as sink, pytest.raises(NoSpace, match=f"at least {needed} bytes"):
+        sink.expect(IMAGE.manifest.raw, IMAGE.config.raw)
+    monkeypatch.setattr(BlobFiles, "free_size", lambda self: needed)
+    put_image(store, "large", IMAGE)
+    monkeypatch.setattr(BlobFiles, "free_size", lambda self: 0)
+    put_image(store, "again", IMAGE)  # which is there
 
 
 def test_layer_with_another_diff_id_is_refused(store: Store) -> None:
