@@ -273,7 +273,7 @@ def _open_tar(session: Session, transport: str, rest: str) -> Target:
 
 @contextmanager
 def staging(session: Session) -> Iterator[Path]:
-    """The folder for an index that is made to be looked at; errors of it say how another one is named."""
+    """The folder for temporary files; errors of it say how another one is named."""
     tmpdir = session.config().tmpdir or session.home / "tmp"
     try:
         tmpdir.mkdir(parents=True, exist_ok=True)
@@ -282,7 +282,7 @@ def staging(session: Session) -> Iterator[Path]:
         place = Path(os.fsdecode(error.filename or ""))
         if tmpdir in (place, *place.parents) or place in tmpdir.parents:
             error.add_note(
-                f"The index of a bare tar is made in {tmpdir}; --tmpdir DIR has it made in DIR/{STAGING}."
+                f"Temporary files are made in {tmpdir}; --tmpdir DIR has them made in DIR/{STAGING}."
             )
         raise
 

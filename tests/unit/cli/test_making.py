@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import a_directory, a_file, a_layer, a_link, a_whiteout, layer_tar
+from tests.support.hives import a_hive, a_path, dword, text
 from tests.support.memoryimages import WINDOWS, MemoryImages, put_image
 from tests.unit.cli.harness import APP, BASE, Shell
 from tests.unit.cli.images import an_image
@@ -170,6 +171,32 @@ def test_each_source_is_a_layer_on_the_one_before(
     assert layer["media_type"].endswith("+zstd")
 
 
+def test_layers_that_the_store_has_are_not_fetched(stored: Shell, app: str, files: Path) -> None:
+    digests = [
+        layer["digest"].removeprefix("sha256:")
+        for layer in stored.run("inspect", app).document["layers"]
+    ]
+    blobs = stored.folder / "layout" / "blobs" / "sha256"
+    arguments = ("append", app, "-f", str(files), "--dry-run")
+    made = stored.run(*arguments, environ=EPOCH)
+    (blobs / digests[0]).unlink()
+    stored.run("rmi", "app:1")  # the base alone stays in the store
+    assert stored.run(*arguments, environ=EPOCH).lines == made.lines
+    (blobs / digests[1]).unlink()
+    assert digests[1] in stored.run(*arguments, code=10).err
+
+
+def test_one_thing_comes_on_standard_input(bare: Shell) -> None:
+    for more in (["-f", "-"], ["--creds-stdin"]):
+        with open(bare.folder / "in", "w+") as pipe, pytest.MonkeyPatch.context() as patch:
+            pipe.write("somebody:secret\n")
+            pipe.seek(0)
+            patch.setattr("sys.stdin", pipe)
+            told = bare.run("append", "app:1", "-f", "-", *more, "--dry-run", code=2)
+        assert "one thing only" in told.err
+        assert "secret" not in told.err
+
+
 def test_deletion_alone_is_a_layer(stored: Shell) -> None:
     stored.run("append", "app:1", "--delete", "C:\\APP", "-t", "app:2")
     assert stored.run("ls", "app:2").lines == ["Windows"]
@@ -216,9 +243,9 @@ def test_append_tells_what_is_wrong(
 
 
 def test_wrong_epoch_is_told(bare: Shell, app: str) -> None:
-    for text in ("soon", "-1", "9" * 30):
+    for epoch in ("soon", "-1", "9" * 30):
         arguments = ("config", app, "-u", "me", "--dry-run")
-        told = bare.run(*arguments, code=2, environ={"SOURCE_DATE_EPOCH": text})
+        told = bare.run(*arguments, code=2, environ={"SOURCE_DATE_EPOCH": epoch})
         assert "seconds since 1970" in told.err
 
 
@@ -286,6 +313,34 @@ def test_layers_without_an_image_become_one(shell: Shell) -> None:
     assert diff_ids(shell, "app:1") == [str(digest_bytes(BASE)), str(digest_bytes(APP))]
     assert found["config"] == {"User": "me"}
     assert shell.run("cat", "app:1", "/License.txt").out == b"another license"
+
+
+def test_build_is_that_of_the_registry(bare: Shell) -> None:
+    values = [
+        dword("CurrentMajorVersionNumber", 10),
+        dword("CurrentMinorVersionNumber", 0),
+        text("CurrentBuildNumber", "20348"),
+        dword("UBR", 587),
+    ]
+    hive = a_hive(a_path("Microsoft\\Windows NT\\CurrentVersion", values=values))
+    tar = layer_tar(a_layer(a_file("Files/Windows/System32/config/SOFTWARE", hive)))
+    bare.run("layer", "import", "base", bare.write("base.tar", tar))
+    bare.run("layer", "create", "work", "--parent", "base")
+    for layer in ("base", "work"):
+        bare.run("commit", layer, "made:1", "--no-base")
+        found = bare.run("inspect", "made:1").document["platform"]
+        assert found["os_version"] == "10.0.20348.587"
+
+
+def test_damaged_layer_makes_no_image(shell: Shell) -> None:
+    pack = shell.root / "windowsfilter" / "app" / "sealed" / "layer.tar"
+    content = pack.read_bytes()
+    pack.chmod(0o600)
+    pack.write_bytes(content.replace(b"MZ of the app", b"MZ of another"))
+    wanted = ("--no-base", "--platform", "windows:10.0.20348.1")
+    damaged = shell.run("commit", "app", "app:1", *wanted, code=15)
+    assert "layer app" in damaged.err
+    assert shell.run("images", "--json").out == b""
 
 
 def test_rebase_puts_own_layers_on_another_base(stored: Shell) -> None:

@@ -107,7 +107,8 @@ def test_bare_tar_without_room_for_its_index_tells_of_tmpdir(bare: Shell) -> Non
     bare.root.write_bytes(b"a file, not a folder")
     told = bare.run("ls", "tar:" + bare.write("x.tar", APP), code=10).err
     assert (
-        f"is made in {bare.root / 'tmp'}; --tmpdir DIR has it made in DIR/winlayers-staging" in told
+        f"are made in {bare.root / 'tmp'}; --tmpdir DIR has them made in DIR/winlayers-staging"
+        in told
     )
     tmpdir = bare.folder / "tmp"
     assert bare.run("--tmpdir", str(tmpdir), "ls", "tar:" + bare.write("x.tar", APP)).lines != []

@@ -111,6 +111,8 @@ def run(
 
     if not sources and not deleted:
         raise InvalidArgument("say --file TAR or DIR, what is to be appended")
+    if sources.count("-") + click.get_current_context().params["creds_stdin"] > 1:
+        raise InvalidArgument("one thing only can come on standard input")
     edits = parse_changes(changes)
     times = read_clock(session)
     name = parse_image_name(image)

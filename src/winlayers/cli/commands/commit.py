@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform as machine_platform
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -33,11 +33,14 @@ from winlayers.cli.registryoptions import RegistryOptions, registry_options
 from winlayers.cli.session import Session
 from winlayers.cli.storedbase import find_stored_base
 from winlayers.cli.target import complete_target, resolve_layer
-from winlayers.errors import InvalidArgument, Unsupported
+from winlayers.errors import DigestMismatch, InvalidArgument, Unsupported
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from winlayers.base.digest import Digest
     from winlayers.driver.driver import Driver
+    from winlayers.layer.merge import LayerTable
     from winlayers.making.image import BaseImage, ImageLayer, MadeImage
     from winlayers.making.newlayer import Workbench
     from winlayers.making.settings import Edits
@@ -200,17 +203,17 @@ class _Maker:
         """The layers that an image does not have yet, on it."""
         from winlayers.making.adding import add_layer
 
-        own = chain.layer_ids[len(base.layers) :]
+        first = len(base.layers)
         made, present = None, base
-        for number, layer_id in enumerate(own, 1):
+        for number in range(first, len(chain.layer_ids)):
             made = add_layer(
                 present,
-                self._layer(layer_id, base.manifest.media_type),
+                self._layer(chain, number, base.manifest.media_type),
                 now_seconds=self.now_seconds,
                 created_by=_CREATED_BY,
                 author=self.author,
                 comment=self.comment,
-                edits=self.edits if number == len(own) else None,
+                edits=self.edits if number == len(chain.layer_ids) - 1 else None,
             )
             present = made.as_base()
         assert made is not None, "no layer"
@@ -222,8 +225,12 @@ class _Maker:
         from winlayers.oci import mediatypes
 
         platform = self._platform(chain)
+        layers = [
+            self._layer(chain, number, mediatypes.OCI_MANIFEST)
+            for number in range(len(chain.layer_ids))
+        ]
         return new_image(
-            [(self._layer(one, mediatypes.OCI_MANIFEST), _CREATED_BY) for one in chain.layer_ids],
+            [(layer, _CREATED_BY) for layer in layers],
             platform,
             now_seconds=self.now_seconds,
             author=self.author,
@@ -231,7 +238,14 @@ class _Maker:
             edits=self.edits,
         )
 
-    def _layer(self, layer_id: str, family: str) -> ImageLayer:
+    def _layer(self, chain: _Chain, number: int, family: str) -> ImageLayer:
+        """One of the layers, for a manifest of a family.
+
+        Raises:
+            DigestMismatch: it is not what was imported.
+        """
+        layer_id = chain.layer_ids[number]
+
         def write(target: BinaryIO) -> None:
             with self.driver.diff(layer_id) as tar:
                 while block := tar.read(BLOCK_SIZE):
@@ -240,7 +254,13 @@ class _Maker:
                     progress.advance(len(block))
 
         with shown(self.session.progress, f"committing {layer_id}", None) as progress:
-            return self.workbench.layer_of_tar(write, family=family)
+            layer = self.workbench.layer_of_tar(write, family=family)
+        for known in chain.diff_ids[number : number + 1]:
+            if layer.diff_id != known:
+                raise DigestMismatch(
+                    f"layer {layer_id}", expected=str(known), actual=str(layer.diff_id)
+                )
+        return layer
 
     def _platform(self, chain: _Chain) -> Platform:
         """That of ``--platform``, with the build that the registry of the layers tells where it names none."""
@@ -251,8 +271,13 @@ class _Maker:
         platform = wanted_platform(self.session) or default_platform(machine_platform.machine())
         if platform.os_version or platform.os != "windows":
             return platform
-        with closing(self.driver.view(chain.layer_ids[-1])) as view:
-            tables = view.tables if isinstance(view, MergedView) else ()
+        tables: Sequence[LayerTable] = ()
+        with ExitStack() as stack:
+            if chain.diff_ids:
+                # The view of a scratch has no tables; its registry is that of what it stands on.
+                top = self.driver.view(chain.layer_ids[len(chain.diff_ids) - 1])
+                stack.callback(top.close)
+                tables = top.tables if isinstance(top, MergedView) else ()
             build = read_os_build(tables, has_base=True)
         if build is None:
             raise InvalidArgument(
