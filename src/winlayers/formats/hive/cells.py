@@ -11,7 +11,8 @@ Little-endian:
     bin          0 "hbin"  4 u32 its offset  8 u32 its size  20 u64 time (first bin)  32 cells
     key          0 "nk"  2 u16 flags  4 u64 last written  12 u8 access bits  13 u8 layer byte  16 u32 parent
                  20 u32 subkeys  28 u32 subkey list  36 u32 values  40 u32 value list  44 u32 security
-                 48 u32 class  72 u16 name size  74 u16 class size  76 name
+                 48 u32 class  52 u16 longest name below  54 u8 control flags  56 u32 longest class below
+                 60 u32 longest value name  64 u32 most data  72 u16 name size  74 u16 class size  76 name
     value        0 "vk"  2 u16 name size  4 u32 data size  8 u32 data  12 u32 kind  16 u16 flags  20 name
     security     0 "sk"  4 u32 next  8 u32 previous  12 u32 uses  16 u32 size  20 descriptor
     subkey list  0 "lf", "lh", "li" or "ri"  2 u16 count  4 entries: u32 cell, in lf and lh u32 hint or hash
@@ -49,6 +50,9 @@ BIG_DATA_MINOR_VERSION = 4
 #: How deep keys go below the root.
 MAX_DEPTH = 512
 
+#: Where the checksum of the base block stands.
+CHECKSUM_AT = 508
+
 MAJOR_VERSION = 1
 MINOR_VERSIONS = range(2, 7)
 
@@ -70,7 +74,6 @@ LIST_LIMIT = LIST.size + 8 * 0xFFFF
 SECURITY_LIMIT = SECURITY.size + (1 << 18)
 CLASS_LIMIT = 0xFFFF
 
-_CHECKED_SIZE = 508
 _STRUCTURE = "registry hive"
 _INLINE = 0x80000000
 _INLINE_AT = 8
@@ -186,6 +189,7 @@ class KeyCell:
         security: offset of its descriptor's cell.
         class_name: offset of its class's cell.
         class_size: bytes of the class.
+        control_flags: what Windows keeps of virtualisation and of 32-bit views; not looked into.
     """
 
     name: str
@@ -200,6 +204,7 @@ class KeyCell:
     security: int
     class_name: int
     class_size: int
+    control_flags: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,10 +279,10 @@ def parse_base_block(block: bytes) -> BaseBlock:
     major, minor = fields[4:6]
     if major != MAJOR_VERSION or minor not in MINOR_VERSIONS:
         raise _malformed(20, f"is a hive of version {major}.{minor}, which Windows does not load")
-    (kept,) = OFFSET.unpack_from(block, _CHECKED_SIZE)
+    (kept,) = OFFSET.unpack_from(block, CHECKSUM_AT)
     if kept != (computed := checksum(block)):
         raise _malformed(
-            _CHECKED_SIZE, f"has the checksum {kept:08x} in its base block, not {computed:08x}"
+            CHECKSUM_AT, f"has the checksum {kept:08x} in its base block, not {computed:08x}"
         )
     return BaseBlock(
         primary_sequence=fields[1],
@@ -365,6 +370,7 @@ def parse_key(content: bytes, at: int) -> KeyCell:
         security=fields[13],
         class_name=fields[14],
         class_size=fields[23],
+        control_flags=fields[16],
     )
 
 

@@ -19,7 +19,7 @@ Source: msuhanov/regf "Windows registry file format specification".
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import BinaryIO, NamedTuple
 
@@ -44,9 +44,8 @@ from winlayers.formats.hive.cells import (
     ValueKind,
     malformed_at,
 )
+from winlayers.formats.hive.keys import Fold
 from winlayers.formats.text16 import utf16_decode
-
-Fold = Callable[[str], str]
 
 #: How many subkeys, and how many values, one key may have here; Windows has no such limit.
 MAX_COUNT = 1 << 20
@@ -185,6 +184,11 @@ class Key:
     def flags(self) -> KeyFlags:
         """What is special about it."""
         return self._cell.flags
+
+    @property
+    def control_flags(self) -> int:
+        """What Windows keeps of virtualisation and of 32-bit views, one byte; not looked into."""
+        return self._cell.control_flags
 
     @property
     def semantics(self) -> Semantics:
