@@ -11,10 +11,12 @@ import pytest
 
 from tests.support.builders import a_directory, a_file, a_layer, a_link, a_whiteout, layer_tar
 from tests.support.hives import a_hive, a_path, dword, text
-from tests.support.memoryimages import WINDOWS, MemoryImages, put_image
+from tests.support.memoryimages import WINDOWS, ImageParts, MemoryImages, put_image
 from tests.unit.cli.harness import APP, BASE, Shell
 from tests.unit.cli.images import an_image
 from winlayers.cli.appending import is_layer_tar
+from winlayers.making.rebasing import BASE_DIGEST, BASE_NAME
+from winlayers.oci.building import edit_manifest
 from winlayers.oci.layout import LayoutSink
 from winlayers.oci.model import digest_bytes
 from winlayers.oci.platform import Platform
@@ -378,6 +380,44 @@ def test_rebase_lists_what_does_not_fit(stored: Shell) -> None:
     assert "was not made of" in wrong.err
 
 
+def told_base(shell: Shell, name: str, digest: str) -> str:
+    """An image that says what it stands on; its name."""
+    parts = an_image([PLAIN_BASE, PLAIN_APP])
+    manifest = edit_manifest(parts.manifest, annotations={BASE_NAME: name, BASE_DIGEST: digest})
+    source = MemoryImages()
+    put_image(source, ImageParts(manifest, parts.blobs))
+    with LayoutSink(shell.folder / "layout", "told") as sink:
+        copy_image(source, sink)
+    return f"oci:{shell.folder}/layout:told"
+
+
+def test_rebase_takes_the_old_base_that_an_image_tells(bare: Shell) -> None:
+    base = put(bare, "base", PLAIN_BASE)
+    digest = bare.run("inspect", base).document["digest"]
+    image = told_base(bare, "127.0.0.1:1/base:1", digest)
+    arguments = ("rebase", image, "--new-base", base, "--dry-run")
+    away = bare.run(*arguments, code=19)
+    assert f"it says that it stands on docker://127.0.0.1:1/base@{digest}" in away.err
+    bare.run("pull", base, "--as", "mine:1")
+    bare.run("pull", put(bare, "edited", PLAIN_BASE, platform=NEWER), "--as", "mine:2")
+    assert len(bare.run(*arguments).lines) == 1  # by the digest, though two images have its layers
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("a/UPPER", "sha256:" + "0" * 64),
+        ("a:1", "sha256:none"),
+        ("a\x1b[31m", "md5:" + "0" * 32),
+    ],
+)
+def test_base_that_cannot_be_is_told(bare: Shell, name: str, digest: str) -> None:
+    image = told_base(bare, name, digest)
+    told = bare.run("rebase", image, "--new-base", image, "--dry-run", code=2)
+    assert "--old-base names another" in told.err
+    assert "\x1b" not in told.err
+
+
 def test_rebase_takes_the_new_base_of_an_index_that_fits(stored: Shell) -> None:
     from tests.support.memoryimages import put_index
 
@@ -423,6 +463,14 @@ def test_squash_tells_what_is_wrong(stored: Shell) -> None:
     for arguments in (["--from", "2"], ["--layers", "3"]):
         told = stored.run("squash", "app:1", *arguments, "-t", "new", code=2)
         assert "has layers 0 to 1" in told.err
+
+
+def test_place_that_cannot_be_written_leaves_nothing(bare: Shell, app: str) -> None:
+    arguments = ("config", app, "-u", "me", "-t")
+    assert "nothing answers" in bare.run(*arguments, "docker://127.0.0.1:1/a:1", code=19).err
+    bare.write("file", b"")
+    assert bare.run(*arguments, f"dir:{bare.folder}/file/inside", code=10).out == b""
+    assert not bare.root.exists()
 
 
 def test_password_goes_to_one_registry_only(bare: Shell) -> None:

@@ -191,7 +191,7 @@ def _told_base(session: Session, name: str, digest: str) -> ImageName:
     except InvalidReference as error:
         error.add_note("It is what the image says of its base; --old-base names another.")
         raise
-    session.note(f"it says that it stands on docker://{place}")
+    session.note(f"it says that it stands on docker://{place}; --old-base names another")
     return ImageName("docker", place)
 
 
