@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -183,3 +186,32 @@ def test_same_input_has_the_same_digest_in_another_store(
         found.append([appended, edited, more, squashed, flat, rebased])
     assert found[0] == found[1]
     assert len(set(found[0])) == 6
+
+
+@pytest.mark.parametrize("seconds", [0.4, 0.8, 1.2, 1.6])
+def test_killed_while_it_makes_an_image(
+    shell: Shell, registry: Registry, files: Path, seconds: float
+) -> None:
+    base = f"{registry.host}/win/base:1"
+    shell.run("pull", base)
+    (files / "large.bin").write_bytes(random.Random(1).randbytes(40 << 20))
+    append = ("append", base, "-f", str(files), "-t", "app:1")
+    program = (sys.executable, "-m", "winlayers", "--root", str(shell.root))
+    with subprocess.Popen(
+        [*program, *append], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    names = [row["name"] for row in map(json.loads, shell.run("images", "--json").splitlines())]
+    # It may have been killed between its last step and its end.
+    assert len(names) in ((1, 2) if process.returncode else (2,))
+    made = shell.run(*append)
+    assert shell.run("append", base, "-f", files, "--dry-run") == made
+    assert shell.run("cat", "app:1", "/app.ini") == "mode=quiet\r\n"
+    shell.run("store", "check")
+    shell.run("rmi", "app:1")
+    shell.run("rmi", base)
+    left = [path for path in (shell.root / "blobs").rglob("*") if path.is_file()]
+    assert left == []
