@@ -55,6 +55,11 @@ class Workbench:
         self._level = level
         self._files = ExitStack()
 
+    @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        return self._folder
+
     def layer_of_entries(
         self,
         reader: EntryReader,

@@ -13,16 +13,18 @@ This module refuses to know where layers are kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import BinaryIO
 
 from winlayers.base.progress import Cancel, Progress
-from winlayers.errors import InvalidArgument
+from winlayers.errors import InvalidArgument, Unsupported
 from winlayers.layer.difference import DifferenceReader
-from winlayers.layer.entry import Entry, Part
+from winlayers.layer.entry import Entry, EntryKind, Part
 from winlayers.layer.findings import Finding
 from winlayers.layer.merge import LayerTable, MergedView
-from winlayers.layer.names import HIVES, UTILITY_VM
-from winlayers.making.hivedeltas import HiveFile, chosen_files
+from winlayers.layer.names import HIVES, UTILITY_VM, fold
+from winlayers.making.hivedeltas import HiveFile, MergedHive, MergedHives, holds_data
 from winlayers.making.image import BaseImage, MadeImage, make_image
 from winlayers.making.newlayer import Workbench
 from winlayers.making.settings import add_step
@@ -35,9 +37,11 @@ class SquashedLayers:
     Args:
         squashed: the layers, nearest first; they stay open.
         below: what they stand on, nearest first; none makes a base layer.
-        lose_registry_changes: see ``hivedeltas.chosen_files``.
+        folder: for merged hives; see ``hivedeltas.MergedHives``.
+        lose_registry_changes: likewise.
+        cancel: likewise.
     Raises:
-        Unsupported: changes of the registry would be lost.
+        Unsupported: what the layers change of the registry cannot be merged.
     """
 
     def __init__(
@@ -45,15 +49,23 @@ class SquashedLayers:
         squashed: Sequence[LayerTable],
         below: Sequence[LayerTable],
         *,
+        folder: Path | None = None,
         lose_registry_changes: bool = False,
+        cancel: Cancel | None = None,
     ) -> None:
-        self._is_base = not below
-        self._hives = chosen_files(
-            squashed, is_base=self._is_base, lose_changes=lose_registry_changes
+        self._hives = MergedHives(
+            squashed,
+            is_base=not below,
+            folder=folder,
+            lose_changes=lose_registry_changes,
+            cancel=cancel,
         )
-        self._difference = DifferenceReader(MergedView(below), MergedView([*squashed, *below]))
+        self._shown = MergedView([*squashed, *below])
+        self._difference = DifferenceReader(MergedView(below), self._shown)
         self._squashed = MergedView(squashed)
+        # Of the current entry: the file that it is, if it is one of Hives, and a merged hive as its data.
         self._hive: HiveFile | None = None
+        self._merged: MergedHive | None = None
         self._file: BinaryIO | None = None
 
     def __iter__(self) -> Iterator[Entry]:
@@ -61,16 +73,19 @@ class SquashedLayers:
 
         Raises:
             PathNotFound: a hard link has no target.
-            Unsupported: what no layer can tell: ``Files`` is gone.
+            Unsupported: what no layer can tell: ``Files`` is gone, or the file that a hive goes into is.
         """
         told_hives = False
+        for path in self._hives.contents:
+            if (node := self._shown.lookup(path)) is None or not holds_data(node):
+                raise Unsupported(f"{path}, which a hive goes into, is gone")
         for entry in self._difference:
             is_utility_vm = entry.path == UTILITY_VM
             if is_utility_vm and not told_hives:
                 yield from self._hive_entries(with_folder=True)
                 told_hives = True
-            self._hive = None
-            yield entry
+            yield self._with_content(entry)
+            self._merged = None
             if entry.path == HIVES:
                 yield from self._hive_entries(with_folder=False)
                 told_hives = True
@@ -78,31 +93,53 @@ class SquashedLayers:
             yield from self._hive_entries(with_folder=True)
 
     def parts(self) -> Iterator[Part]:
-        if self._hive is None:
-            return self._difference.parts()
-        return iter(self._hive.view.parts(self._hive.node))
+        hive = self._hive
+        parts = self._difference.parts() if hive is None else iter(hive.view.parts(hive.node))
+        if self._merged is None:
+            yield from parts
+            return
+        yield Part("", self._merged.size)
+        yield from (part for part in parts if part.name)
 
     def open_part(self, part: Part) -> BinaryIO:
-        if self._hive is None:
-            return self._difference.open_part(part)
         self._let_go()
-        self._file = self._hive.view.open(self._hive.node, part.name)
+        if self._merged is not None and not part.name:
+            self._file = self._merged.open()
+        elif self._hive is None:
+            return self._difference.open_part(part)
+        else:
+            self._file = self._hive.view.open(self._hive.node, part.name)
         return self._file
 
     def close(self) -> None:
         """Stop. The layers stay open."""
         self._let_go()
         self._difference.close()
+        self._hives.close()
+
+    def _with_content(self, entry: Entry) -> Entry:
+        """An entry of the difference; with a merged hive as its data, where it is the file of one."""
+        contents = self._hives.contents
+        self._merged = contents.get(fold(entry.path)) if contents else None
+        if self._merged is None:
+            return entry
+        if entry.kind is EntryKind.LINK:
+            # The other name keeps the old content, which was told already.
+            node = self._shown.lookup(entry.path)
+            assert node is not None, "an entry that does not show"
+            entry = replace(self._shown.entry(self._shown.resolve(node)), path=entry.path)
+        return replace(entry, size=self._merged.size)
 
     def _hive_entries(self, *, with_folder: bool) -> Iterator[Entry]:
         """The files of ``Hives``; with the folder, where one of the layers had it."""
         folder = self._squashed.lookup(HIVES) if with_folder else None
         first = [HiveFile(folder, self._squashed)] if folder is not None else []
-        for file in (*first, *self._hives):
-            self._hive = file
-            yield file.view.entry(file.node)
+        for file in (*first, *self._hives.files):
+            self._hive, self._merged = file, file.merged
+            entry = file.view.entry(file.node)
+            yield entry if file.merged is None else replace(entry, size=file.merged.size)
             self._let_go()
-        self._hive = None
+        self._hive = self._merged = None
 
     def _let_go(self) -> None:
         opened, self._file = self._file, None
@@ -136,7 +173,7 @@ def squash_image(
         now_seconds: when, since 1970 UTC; that is when the image was made.
         created_by: what the history says of it.
         comment: for the history.
-        lose_registry_changes: see ``hivedeltas.chosen_files``.
+        lose_registry_changes: see ``hivedeltas.MergedHives``.
         on_loss: called with each thing that a tar does not hold.
         progress: told the bytes of content.
         cancel: asked before each entry and each block of content.
@@ -144,7 +181,7 @@ def squash_image(
         The new image; the old one where only one layer would be squashed.
     Raises:
         InvalidArgument: there is no such layer, or tables are not those of the image.
-        Unsupported: changes of the registry would be lost.
+        Unsupported: what the layers change of the registry cannot be merged.
         WinlayersError: what is found in the layers.
     """
     count = len(image.layers)
@@ -158,7 +195,9 @@ def squash_image(
     reader = SquashedLayers(
         tables[: count - first],
         tables[count - first :],
+        folder=workbench.folder,
         lose_registry_changes=lose_registry_changes,
+        cancel=cancel,
     )
     try:
         layer = workbench.layer_of_entries(

@@ -18,11 +18,14 @@ from tests.support.builders import (
     content_at,
     paths_of,
 )
-from tests.support.hives import a_delta, a_key, dword
+from tests.support.hives import a_delta, a_hive, a_key, a_path, dword, no_value
+from tests.support.hivetrees import told
 from tests.support.layeredimages import an_image, copied, tables_of
 from winlayers.backends.memory import HeldEntry, HeldPart
 from winlayers.errors import InvalidArgument, Unsupported
+from winlayers.formats.hive.reader import Hive
 from winlayers.layer.entry import EntryKind
+from winlayers.layer.names import fold
 from winlayers.making.image import open_image
 from winlayers.making.newlayer import Workbench
 from winlayers.making.squashing import SquashedLayers, squash_image
@@ -47,6 +50,7 @@ SECOND = a_layer(
     a_file("UtilityVM/Files/vm", b"new"),
 )
 CHANGE = a_delta(a_key("ROOT", a_key("Software", values=[dword("A", 1)])))
+REAL = (Path(__file__).parents[2] / "data/Software_Delta").read_bytes()
 NO_CHANGE = a_delta(a_key("ROOT", layer_byte=0x80))
 
 
@@ -123,28 +127,130 @@ def test_deltas_of_two_hives_are_both_kept() -> None:
     ]
 
 
-def test_two_changes_of_one_hive_are_refused_unless_they_may_be_lost() -> None:
-    other = a_delta(a_key("ROOT", a_key("Other")))
+def values_of(hive: bytes, path: str) -> dict[str, int | None]:
+    """The numbers of a key, None for a value that is marked as deleted."""
+    key = Hive.open(hive, fold=fold).root.find(path)
+    assert key is not None
+    return {one.name: None if one.is_tombstone else one.integer for one in key.values()}
+
+
+def content_of(layer: Layer, path: str) -> bytes:
+    """The data of an entry, whose size is that of the entry."""
+    (held,) = [held for held in layer if held.entry.path == path]
+    (part,) = [part for part in held.parts if not part.name]
+    assert held.entry.size == part.size == len(part.content or b"")
+    return part.content or b""
+
+
+def test_changes_of_one_hive_are_merged() -> None:
+    other = a_delta(a_path("Software", values=[no_value("A"), dword("B", 2)]))
+    third = a_delta(a_path("Software", values=[dword("B", 3)]))
     layers = [BASE, with_delta(FIRST, CHANGE), with_delta(SECOND, other)]
-    with pytest.raises(Unsupported, match="L2, L1 all change the registry"):
+    layers.append(with_delta(SECOND, third))
+    layer = squashed(layers, 1)
+    delta = content_of(layer, "Hives/Software_Delta")
+    assert values_of(delta, "Software") == {"A": None, "B": 3}
+    assert Hive.open(delta, fold=fold).is_layered
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        (b"no hive", "Hives/Software_Delta of layer L1 cannot be merged: registry hive"),
+        (a_hive(a_key("ROOT", a_key("x"))), "is no difference to other hives"),
+        (
+            a_hive(a_key("ROOT", a_key("x")), is_layered=True, sequences=(5, 4)),
+            r"was not closed \(sequence numbers 5 and 4\)",
+        ),
+        (a_delta(a_key("ROOT", a_key("x"), a_key("X"))), "two subkeys 'X'"),
+    ],
+)
+def test_delta_that_cannot_be_merged_is_refused_unless_it_may_be_lost(bad: bytes, why: str) -> None:
+    layers = [BASE, with_delta(FIRST, bad), with_delta(SECOND, CHANGE)]
+    with pytest.raises(Unsupported, match=why):
         squashed(layers, 1)
-    layer = squashed(layers, 1, lose=True)
-    (delta,) = [held for held in layer if held.entry.path == "Hives/Software_Delta"]
-    assert delta.parts[0].content == other
+    assert content_of(squashed(layers, 1, lose=True), "Hives/Software_Delta") == CHANGE
 
 
-def test_delta_that_cannot_be_read_counts() -> None:
-    layers = [BASE, with_delta(FIRST, b"no hive"), with_delta(SECOND, CHANGE)]
-    with pytest.raises(Unsupported, match="all change the registry"):
-        squashed(layers, 1)
+CONFIG = "Files/Windows/System32/config/SOFTWARE"
+OLD_HIVE = a_hive(a_path("Software", values=[dword("A", 0), dword("K", 7)]), sequences=(6, 6))
 
 
-def test_flatten_with_a_change_of_the_registry_is_refused_unless_it_may_be_lost() -> None:
-    layers = [BASE, with_delta(FIRST, CHANGE)]
-    with pytest.raises(Unsupported, match="a base layer cannot hold"):
+def with_hive(content: bytes, *more: HeldEntry) -> Layer:
+    """The base layer with a SOFTWARE hive."""
+    hive = a_file(CONFIG, content, {"stream": b"kept"}, write_filetime=77)
+    # What is below UtilityVM comes last.
+    return a_layer(*BASE[:-3], hive, *more, *BASE[-3:])
+
+
+def test_flatten_merges_changes_into_the_hive_of_the_base_layer() -> None:
+    base = with_hive(OLD_HIVE, a_file("Hives/Software_Base", OLD_HIVE))
+    other = a_delta(a_path("Software", values=[dword("B", 2)]))
+    layers = [base, with_delta(FIRST, CHANGE), with_delta(SECOND, other)]
+    layer = squashed(layers, 0)
+    hive = content_of(layer, CONFIG)
+    assert values_of(hive, "Software") == {"A": 1, "K": 7, "B": 2}
+    opened = Hive.open(hive, fold=fold)
+    assert not opened.is_layered
+    assert (opened.base_block.primary_sequence, opened.is_dirty) == (7, False)
+    (held,) = [held for held in layer if held.entry.path == CONFIG]
+    assert (held.entry.write_filetime, held.parts[1].content) == (77, b"kept")
+    assert not any(held.entry.path.startswith("Hives/") for held in layer)
+    assert content_of(layer, "Files/d/new") == b"second"
+
+
+def test_hive_that_is_a_hard_link_gets_its_own_content() -> None:
+    base = a_layer(
+        a_file("Files/SOFTWARE", OLD_HIVE),
+        a_link(CONFIG, "Files/SOFTWARE"),
+        a_file("Files/z", b"z"),
+    )
+    layer = squashed([base, with_delta(FIRST, CHANGE)], 0)
+    assert values_of(content_of(layer, CONFIG), "Software") == {"A": 1, "K": 7}
+    assert content_of(layer, "Files/SOFTWARE") == OLD_HIVE
+
+
+@pytest.mark.parametrize(
+    ("base", "why"),
+    [
+        (BASE, f"changes a hive that the base layer has no file for \\({CONFIG}\\)"),
+        (with_hive(b""), f"{CONFIG} of layer L0 cannot be merged"),
+        (with_hive(CHANGE), "is a difference to other hives"),
+        (with_hive(a_hive(a_key("ROOT"), sequences=(2, 1))), "was not closed"),
+    ],
+)
+def test_flatten_is_refused_where_the_base_layer_has_no_hive(base: Layer, why: str) -> None:
+    layers = [base, with_delta(FIRST, CHANGE)]
+    with pytest.raises(Unsupported, match=why):
         squashed(layers, 0)
-    paths = [held.entry.path for held in squashed(layers, 0, lose=True)]
-    assert "Hives/Software_Delta" not in paths
+    layer = squashed(layers, 0, lose=True)
+    assert "Hives/Software_Delta" not in [held.entry.path for held in layer]
+    if base is not BASE:
+        assert content_of(layer, CONFIG) == content_of(base, CONFIG)
+
+
+def test_flatten_is_refused_where_the_hive_is_gone_or_not_known() -> None:
+    gone = a_layer(a_whiteout(CONFIG), a_directory("Hives"))
+    with pytest.raises(Unsupported, match=r"which a hive goes into, is gone"):
+        squashed([with_hive(OLD_HIVE), with_delta(gone, CHANGE)], 0)
+    with pytest.raises(Unsupported, match="Hives/Other_Delta of layer L1 changes a hive"):
+        squashed([BASE, with_delta(FIRST, CHANGE, "Other_Delta")], 0)
+
+
+def test_real_difference_is_merged_into_a_hive(tmp_path: Path) -> None:
+    layers = [with_hive(OLD_HIVE), with_delta(FIRST, REAL), with_delta(SECOND, REAL)]
+    image = an_image(*layers)
+    digests = set()
+    for _ in range(2):
+        with Workbench(tmp_path) as bench:
+            made = squash_image(
+                image, tables_of(layers), 0, bench, now_seconds=3, created_by="flatten"
+            )
+            digests.add(made.manifest.digest)
+    assert len(digests) == 1
+    hive = Hive.open(content_of(squashed(layers, 0), CONFIG), fold=fold)
+    assert len(told(hive.root)) == 2946 - 17 + 1
+    assert hive.root.find("microsoft\\windows nt\\currentversion") is not None
 
 
 def test_flatten_without_a_change_has_no_delta_and_keeps_other_files() -> None:
