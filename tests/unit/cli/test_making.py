@@ -380,6 +380,22 @@ def test_rebase_lists_what_does_not_fit(stored: Shell) -> None:
     assert "was not made of" in wrong.err
 
 
+def test_old_base_is_not_guessed(stored: Shell) -> None:
+    stored.run("append", "app:1", "--delete", "C:\\app\\run.exe", "-t", "app:2")
+    base = put(stored, "patched", PLAIN_BASE, platform=NEWER)
+    told = stored.run("rebase", "app:2", "--new-base", base, "-t", "app:3", code=2)
+    assert "2 images have the layers that it stands on: app:1, base:1" in told.err
+    # Of the same repository is the one that the new base stands for.
+    stored.run("pull", base, "--as", "base:2")
+    told = stored.run("rebase", "app:2", "--new-base", "base:2", "-t", "app:3")
+    assert "it stands on base:1" in told.err
+    newer = layer_tar(a_layer(a_file("Files/Windows/win.ini"), a_file("Files/old.txt")))
+    stored.run("pull", put(stored, "patched", newer, platform=NEWER), "--as", "base:2")
+    told = stored.run("rebase", "app:2", "--new-base", "base:2", "-t", "app:3")
+    assert "it stands on base:1" in told.err
+    assert diff_ids(stored, "app:3") == [str(digest_bytes(newer)), *diff_ids(stored, "app:2")[1:]]
+
+
 def told_base(shell: Shell, name: str, digest: str) -> str:
     """An image that says what it stands on; its name."""
     parts = an_image([PLAIN_BASE, PLAIN_APP])

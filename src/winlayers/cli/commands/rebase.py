@@ -25,12 +25,13 @@ from winlayers.cli.makerun import (
 from winlayers.cli.options import command, json_option, pass_session
 from winlayers.cli.registryoptions import RegistryOptions, registry_options
 from winlayers.cli.session import Session
-from winlayers.cli.storedbase import find_stored_base
+from winlayers.cli.storedbase import find_old_base
 from winlayers.errors import ImageNotFound, InvalidArgument, InvalidReference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from winlayers.base.digest import Digest
     from winlayers.layer.merge import LayerTable
     from winlayers.making.image import BaseImage, MadeImage
     from winlayers.making.rebasing import Conflict
@@ -59,7 +60,7 @@ _SHOWN_COUNT = 20
     "--old-base",
     metavar="IMAGE",
     shell_complete=complete_image,
-    help="What they stand on; without, what the image says itself, or the image of the store that it was made of.",
+    help="What they stand on; without, what the image says itself, or the image of the store that has its first layers.",
 )
 @click.option(
     "--base-platform",
@@ -93,12 +94,15 @@ def run(
     check_credentials(registry, name, new_name, *known)
     with ExitStack() as stack:
         own = stack.enter_context(opened_base(session, name, registry))
-        old_name = parse_image_name(old_base) if old_base else _old_base_of(session, own)
-        check_credentials(registry, name, new_name, old_name, *known)
-        old = stack.enter_context(opened_base(session, old_name, registry, like=own))
         new = stack.enter_context(
             opened_base(session, new_name, registry, like=own, platform=base_platform)
         )
+        if old_base:
+            old_name = parse_image_name(old_base)
+        else:
+            old_name = _old_base_of(session, own, (new_name, new.manifest.digest))
+        check_credentials(registry, name, new_name, old_name, *known)
+        old = stack.enter_context(opened_base(session, old_name, registry, like=own))
         tables = [stack.enter_context(opened_tables(session, one)) for one in (own, new)]
         made = _rebased(
             session, own, old, new, tables, base_name=_name_of_base(new_name), force=force
@@ -163,7 +167,9 @@ class _Conflicts:
             self._session.note(f"and {more} more; -v shows them")
 
 
-def _old_base_of(session: Session, image: BaseImage) -> ImageName:
+def _old_base_of(
+    session: Session, image: BaseImage, new_base: tuple[ImageName, Digest]
+) -> ImageName:
     """What an image stands on: as it says itself, else as the store knows."""
     from winlayers.making.rebasing import BASE_DIGEST, BASE_NAME
 
@@ -171,7 +177,7 @@ def _old_base_of(session: Session, image: BaseImage) -> ImageName:
     digest, name = told.get(BASE_DIGEST, ""), told.get(BASE_NAME, "")
     if digest and _is_stored(session, digest):
         return ImageName(STORE, digest)
-    found = find_stored_base(session, image.config.diff_ids[:-1], "--old-base")
+    found = find_old_base(session, image.config.diff_ids[:-1], new_base, "--old-base")
     if found is not None:
         return found
     if digest and name:
