@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import click
+
 from winlayers.cli.imagelayers import opened_tables
 from winlayers.cli.imagenames import check_credentials, parse_image_name
 from winlayers.cli.lossnotes import LossNotes
@@ -21,6 +23,13 @@ if TYPE_CHECKING:
     from winlayers.cli.registryoptions import RegistryOptions
 
 
+lose_option = click.option(
+    "--lose-registry-changes",
+    is_flag=True,
+    help="Leave out changes of a hive that cannot be merged, as it is damaged or was not closed.",
+)
+
+
 def run_squash(
     session: Session,
     image: str,
@@ -31,6 +40,7 @@ def run_squash(
     created_by: str,
     compression: str,
     comment: str,
+    lose_registry_changes: bool,
 ) -> None:
     """Make an image of which layers from one on are one, and tell how it goes.
 
@@ -43,6 +53,7 @@ def run_squash(
         created_by: what the history says.
         compression: of the new layer.
         comment: for the history.
+        lose_registry_changes: see ``making.hivedeltas``.
     Raises:
         InvalidArgument: it has no such layer.
         Unsupported: its layers cannot be one; see ``making.squashing``.
@@ -66,6 +77,7 @@ def run_squash(
             now_seconds=times.now_ns // 1_000_000_000,
             created_by=created_by,
             comment=comment,
+            lose_registry_changes=lose_registry_changes,
             on_loss=losses.add,
             progress=session.progress,
             cancel=session.cancel,

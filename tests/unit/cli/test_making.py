@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import a_directory, a_file, a_layer, a_link, a_whiteout, layer_tar
-from tests.support.hives import a_hive, a_path, dword, text
+from tests.support.hives import a_delta, a_hive, a_path, dword, text
 from tests.support.memoryimages import WINDOWS, ImageParts, MemoryImages, put_image
 from tests.unit.cli.harness import APP, BASE, Shell
 from tests.unit.cli.images import an_image
@@ -470,6 +470,34 @@ def test_squash_and_flatten_leave_what_shows(stored: Shell, files: Path) -> None
         assert stored.run("ls", "-R", name).lines == shown
     assert stored.run("check", "small:1").code == 0
     assert stored.run("history", "--json", "flat:1").rows[0]["comment"] == "why"
+
+
+def with_delta(content: bytes) -> bytes:
+    """A layer that changes the registry."""
+    return layer_tar(a_layer(a_directory("Files"), a_file("Hives/Software_Delta", content)))
+
+
+def test_registry_is_squashed_too(bare: Shell) -> None:
+    tars = [
+        with_delta(a_delta(a_path("Software", values=[dword(name, number)])))
+        for number, name in enumerate(("One", "Two"))
+    ]
+    image = put(bare, "deltas", PLAIN_BASE, *tars)
+    name = f"oci:{bare.folder}/layout:new"
+    bare.run("squash", image, "--from", "1", "-t", name)
+    delta = bare.run("cat", name, "--raw", "Hives/Software_Delta").out
+    assert b"One" in delta
+    assert b"Two" in delta
+
+
+def test_registry_is_lost_only_where_that_is_asked_for(bare: Shell) -> None:
+    image = put(bare, "deltas", PLAIN_BASE, with_delta(b"regf no. 1"), with_delta(b"regf no. 2"))
+    name = f"oci:{bare.folder}/layout:new"
+    arguments = ("squash", image, "--from", "1", "-t", name)
+    assert "Software_Delta" in bare.run(*arguments, code=16).err
+    bare.run("inspect", name, code=10)
+    bare.run(*arguments, "--lose-registry-changes")
+    assert bare.run("cat", name, "--raw", "Hives/Software_Delta").out == b"regf no. 2"
 
 
 def test_squash_tells_what_is_wrong(stored: Shell) -> None:

@@ -14,12 +14,13 @@ from winlayers.cli.makerun import (
 from winlayers.cli.options import command, json_option, pass_session
 from winlayers.cli.registryoptions import RegistryOptions, registry_options
 from winlayers.cli.session import Session
-from winlayers.cli.squashrun import run_squash
+from winlayers.cli.squashrun import lose_option, run_squash
 
 
 @command("flatten", examples=["winlayers flatten app:1 -t app:flat"])
 @click.argument("image", shell_complete=complete_image)
 @make_options
+@lose_option
 @compression_option
 @message_option
 @registry_options
@@ -30,13 +31,14 @@ def run(
     image: str,
     *,
     options: MakeOptions,
+    lose_registry_changes: bool,
     compression: str,
     message: str,
     registry: RegistryOptions,
 ) -> None:
     """Make NEW of IMAGE, all its layers as one base layer without whiteouts, and print its digest.
 
-    NEW shares no layer with other images. The steps of the history stay.
+    What shows stays as it is, files and registry. NEW shares no layer with other images. The steps of the history stay.
     """
     run_squash(
         session,
@@ -47,4 +49,5 @@ def run(
         created_by="winlayers flatten",
         compression=compression,
         comment=message,
+        lose_registry_changes=lose_registry_changes,
     )

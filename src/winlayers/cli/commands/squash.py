@@ -14,7 +14,7 @@ from winlayers.cli.makerun import (
 from winlayers.cli.options import command, json_option, pass_session
 from winlayers.cli.registryoptions import RegistryOptions, registry_options
 from winlayers.cli.session import Session
-from winlayers.cli.squashrun import run_squash
+from winlayers.cli.squashrun import lose_option, run_squash
 from winlayers.errors import InvalidArgument
 
 
@@ -37,6 +37,7 @@ from winlayers.errors import InvalidArgument
 @click.option(
     "--layers", "count", type=click.IntRange(1), metavar="N", help="How many, from the top."
 )
+@lose_option
 @compression_option
 @message_option
 @registry_options
@@ -49,14 +50,15 @@ def run(
     options: MakeOptions,
     first: int | None,
     count: int | None,
+    lose_registry_changes: bool,
     compression: str,
     message: str,
     registry: RegistryOptions,
 ) -> None:
     """Make NEW of IMAGE, its layers from one on as one layer, and print its digest.
 
-    What shows stays as it is; what upper layers removed or replaced is not in the new layer. Layers below keep their
-    digests. The steps of the history stay.
+    What shows stays as it is, files and registry; what upper layers removed or replaced is not in the new layer. Layers
+    below keep their digests. The steps of the history stay.
     """
     if (first is None) == (count is None):
         raise InvalidArgument("say either --from N or --layers N, which layers become one")
@@ -69,4 +71,5 @@ def run(
         created_by="winlayers squash",
         compression=compression,
         comment=message,
+        lose_registry_changes=lose_registry_changes,
     )
