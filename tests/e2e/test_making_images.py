@@ -86,6 +86,7 @@ def check_everywhere(shell: Shell, registry: Registry, repository: str, printed:
     there = shell.run("ls", "-lR", f"docker://{name}")
     assert "Windows" in there
     assert other.run("ls", "-lR", name) == there
+    # What is one layer is a base layer, which without hives is none that Windows takes.
     other.run("check", name, code=0 if len(other.json("inspect", name)["layers"]) > 1 else 3)
     return place / "raw"
 

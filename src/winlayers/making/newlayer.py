@@ -7,6 +7,7 @@ This module refuses to know where entries come from.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import tempfile
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from winlayers.base.compression import Compression, open_compressor, open_decomp
 from winlayers.base.digest import Digest
 from winlayers.base.fileobj import BLOCK_SIZE, PreadReader, RawWriter, write_all
 from winlayers.base.progress import Cancel, Progress
-from winlayers.errors import Malformed
+from winlayers.errors import Malformed, NoSpace
 from winlayers.layer.backuptar import BackupTarReader
 from winlayers.layer.backuptarwriter import BackupTarWriter
 from winlayers.layer.copying import copy_entries
@@ -32,6 +33,8 @@ from winlayers.oci.model import Descriptor
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
 class Workbench:
@@ -93,14 +96,21 @@ class Workbench:
         Args:
             write: called once, with a file object that takes the tar.
             family: media type of the manifest that the layer goes into.
+        Raises:
+            NoSpace: the disk of the folder is full.
         """
         file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  # closed with all of them
         self._files.enter_context(file)
         blob = _Digesting(file)
-        with open_compressor(blob, self._compression, level=self._level) as compressor:
-            tar = _Digesting(compressor)
-            write(tar)
-        file.flush()
+        try:
+            with open_compressor(blob, self._compression, level=self._level) as compressor:
+                tar = _Digesting(compressor)
+                write(tar)
+            file.flush()
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise NoSpace(f"the disk of {self._folder}, where layers are made, is full") from error
         name = "" if self._compression is Compression.NONE else self._compression.value
         media_type = mediatypes.layer_type(family, name, foreign=False)
         descriptor = Descriptor(media_type, blob.digest, blob.size)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -21,7 +23,7 @@ from tests.support.layeredimages import an_image, copied, layer_bytes
 from tests.support.memoryimages import MemoryImages, make_image, put_image
 from winlayers.backends.memory import MemoryReader
 from winlayers.base.compression import Compression
-from winlayers.errors import BlobNotFound, LimitExceeded, Malformed, Unsupported
+from winlayers.errors import BlobNotFound, LimitExceeded, Malformed, NoSpace, Unsupported
 from winlayers.making.adding import add_layer, edit_image
 from winlayers.making.image import open_image
 from winlayers.making.newlayer import Workbench
@@ -185,3 +187,16 @@ def test_image_whose_manifest_has_other_layers_than_its_config_is_malformed() ->
     broken.add_document(edit_manifest(image.manifest, layers=image.manifest.layers[:1]))
     with pytest.raises(Malformed, match="1 layers, its config 2"):
         open_image(broken)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(errno.ENOSPC, NoSpace), (errno.EIO, OSError)], ids=["full", "other"]
+)
+def test_full_disk_is_told(tmp_path: Path, number: int, expected: type[Exception]) -> None:
+    def write(target: BinaryIO) -> None:
+        raise OSError(number, "as if the file of the layer could not be written")
+
+    with Workbench(tmp_path) as bench, pytest.raises(expected) as caught:
+        bench.layer_of_tar(write, family=mediatypes.OCI_MANIFEST)
+    assert (str(tmp_path) in str(caught.value)) is (expected is NoSpace)
+    assert list(tmp_path.iterdir()) == []
