@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.imagesamples import BASE, an_image, windows, write_layout
-from tests.e2e.registries import Registry, running_registry
+from tests.e2e.registries import Registry, running_registry, serving_files
 from tests.e2e.test_images import Shell, digest_by_skopeo
 from tests.support.builders import a_file, a_layer, layer_tar
 
@@ -216,3 +216,27 @@ def test_killed_while_it_makes_an_image(
     shell.run("rmi", base)
     left = [path for path in (shell.root / "blobs").rglob("*") if path.is_file()]
     assert left == []
+
+
+def test_foreign_base_of_docker_stays_so(shell: Shell, registry: Registry, files: Path) -> None:
+    elsewhere = shell.folder / "elsewhere-files"
+    elsewhere.mkdir()
+    with serving_files(elsewhere) as url:
+        image = an_image(BASE, platform=windows("20348.2113"), url=url, is_docker=True)
+        for digest in image.foreign:
+            (elsewhere / digest.hex).write_bytes(image.blobs[digest])
+        write_layout(shell.folder / "images", "foreign", image)
+        app = f"docker://{registry.host}/foreign/app"
+        shell.run("copy", f"oci:{shell.folder}/images:foreign", f"{app}:1")
+        made = shell.run("append", f"{app}:1", "-f", files, "-t", f"{app}:2").strip()
+        assert digest_by_skopeo(shell, registry, "foreign/app:2") == made
+        other = other_store(shell)
+        assert other.run("pull", f"{registry.host}/foreign/app:2").strip() == made
+        assert "app.ini" in other.run("ls", f"{registry.host}/foreign/app:2")
+    layers = shell.json("inspect", f"{app}:2")["layers"]
+    assert [layer["is_foreign"] for layer in layers] == [True, False]
+    kind = "application/vnd.docker.image.rootfs"
+    assert [layer["media_type"] for layer in layers] == [
+        f"{kind}.foreign.diff.tar.gzip",
+        f"{kind}.diff.tar.gzip",
+    ]
