@@ -18,7 +18,7 @@ from tests.support.builders import (
     content_at,
     paths_of,
 )
-from tests.support.hives import a_delta, a_hive, a_key, a_path, dword, no_value
+from tests.support.hives import a_delta, a_hive, a_key, a_path, dword, no_value, text
 from tests.support.hivetrees import told
 from tests.support.layeredimages import an_image, copied, tables_of
 from winlayers.backends.memory import HeldEntry, HeldPart
@@ -26,6 +26,7 @@ from winlayers.errors import InvalidArgument, Unsupported
 from winlayers.formats.hive.reader import Hive
 from winlayers.layer.entry import EntryKind
 from winlayers.layer.names import fold
+from winlayers.layer.osbuild import read_os_build
 from winlayers.making.image import open_image
 from winlayers.making.newlayer import Workbench
 from winlayers.making.squashing import SquashedLayers, squash_image
@@ -235,6 +236,18 @@ def test_flatten_is_refused_where_the_hive_is_gone_or_not_known() -> None:
         squashed([with_hive(OLD_HIVE), with_delta(gone, CHANGE)], 0)
     with pytest.raises(Unsupported, match="Hives/Other_Delta of layer L1 changes a hive"):
         squashed([BASE, with_delta(FIRST, CHANGE, "Other_Delta")], 0)
+
+
+def test_squash_and_flatten_tell_the_build_that_the_layers_told() -> None:
+    key = "Microsoft\\Windows NT\\CurrentVersion"
+    numbers = [dword("CurrentMajorVersionNumber", 10), dword("CurrentMinorVersionNumber", 0)]
+    old = a_hive(a_path(key, values=[*numbers, text("CurrentBuild", "20348"), dword("UBR", 1)]))
+    updates = [a_delta(a_path(key, values=[dword("UBR", number)])) for number in (2, 3)]
+    layers = [with_hive(old), with_delta(FIRST, updates[0]), with_delta(SECOND, updates[1])]
+    for made in (layers, [squashed(layers, 0)], [layers[0], squashed(layers, 1)]):
+        build = read_os_build(tables_of(made), has_base=True)
+        assert build is not None
+        assert build.version == "10.0.20348.3"
 
 
 def test_real_difference_is_merged_into_a_hive(tmp_path: Path) -> None:

@@ -64,7 +64,8 @@ _FILE_NAME_UNITS = 31
 _BUFFER_SIZE = 1 << 20
 _RING = struct.Struct("<3I")
 _RING_AT = 4
-_UNKEPT_FLAGS = KeyFlags.VOLATILE | KeyFlags.HIVE_ENTRY | KeyFlags.COMP_NAME
+# As a number: the inverse of a flag leaves out the bits that have no name.
+_KEPT_FLAGS = 0xFFFF & ~int(KeyFlags.VOLATILE | KeyFlags.HIVE_ENTRY | KeyFlags.COMP_NAME)
 _SEQUENCES = 1 << 32
 
 
@@ -198,7 +199,7 @@ class _KeyWriter:
     def _begin(self, key: SourceKey, above: _Level | None) -> _Level:
         """All of a key that can be written before its subkeys."""
         is_compressed, name = _encoded(key.name, MAX_KEY_NAME_UNITS)
-        flags = key.flags & ~_UNKEPT_FLAGS
+        flags = key.flags & _KEPT_FLAGS
         if is_compressed:
             flags |= KeyFlags.COMP_NAME
         if above is None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +22,7 @@ from tests.support.hives import (
     no_value,
 )
 from tests.support.hivetrees import deltas, registries, told
-from winlayers.errors import InvalidArgument, Malformed
+from winlayers.errors import InvalidArgument, Malformed, WinlayersError
 from winlayers.formats.hive.cells import Semantics
 from winlayers.formats.hive.keys import Fold, SourceKey
 from winlayers.formats.hive.layered import flatten, squash
@@ -152,7 +153,7 @@ def test_tombstone_of_a_value_is_kept_where_a_hive_below_may_have_it() -> None:
     assert value.is_tombstone
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@settings(derandomize=True, max_examples=80, deadline=None)
 @given(registries(), st.lists(deltas(), min_size=2, max_size=3))
 def test_squashed_differences_show_what_they_showed(
     below: BuiltKey, above: Sequence[BuiltKey]
@@ -210,3 +211,33 @@ def test_no_hive_a_deleted_root_and_two_keys_of_one_name_are_refused(together: T
     root = together([delta(a_key("a"), a_key("A")), delta()], fold=fold)
     with pytest.raises(Malformed, match="two subkeys"):
         list(root.subkeys())
+
+
+SMALL = a_delta(
+    a_key(
+        "ROOT",
+        a_key("k", a_key("s", layer_byte=TOMBSTONE), values=[no_value("v")], layer_byte=INHERIT),
+        a_key("l", a_key("s"), layer_byte=LOCAL, class_name="c", lists="ri"),
+        a_key("t", a_key("s", layer_byte=TREE), values=[dword("d", 1)], layer_byte=TREE),
+    )
+)
+
+
+@settings(derandomize=True, max_examples=300, deadline=None)
+@given(
+    # What is used of the one bin.
+    st.lists(st.tuples(st.integers(4128, 5056), st.integers(0, 255)), min_size=1, max_size=8)
+)
+def test_damaged_hives_raise_our_errors_alone(changes: Sequence[tuple[int, int]]) -> None:
+    damaged = bytearray(SMALL)
+    for at, byte in changes:
+        damaged[at] = byte
+    small = root_of(SMALL)
+    with suppress(WinlayersError):
+        roots = [root_of(bytes(damaged)), small]
+        write_hive(io.BytesIO(), squash(roots, fold=fold), fold=fold, is_layered=True)
+    with suppress(WinlayersError):
+        roots = [small, root_of(bytes(damaged)), base(BELOW)]
+        target = io.BytesIO()
+        size = write_hive(target, flatten(roots, fold=fold), fold=fold)
+        assert size == len(target.getvalue())

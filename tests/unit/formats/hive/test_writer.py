@@ -189,9 +189,10 @@ class Chain:
     inherits_class: bool = False
     class_name: str = ""
     security: bytes = b""
+    below: Chain | None = None
 
     def subkeys(self) -> Iterator[SourceKey]:
-        return iter([Chain(self.depth - 1)] if self.depth else [])
+        return iter([self.below or Chain(self.depth - 1)] if self.depth else [])
 
     def values(self) -> Iterator[SourceValue]:
         return iter(())
@@ -203,6 +204,18 @@ def test_keys_go_as_deep_as_windows_allows() -> None:
     assert len(told(opened(target.getvalue()).root)) == MAX_DEPTH + 1
     with pytest.raises(Malformed, match="512 deep"):
         write_hive(io.BytesIO(), Chain(MAX_DEPTH + 1), fold=fold)
+
+
+def test_flags_without_a_name_are_kept() -> None:
+    target = io.BytesIO()
+    given = KeyFlags(0x0280) | KeyFlags.SYM_LINK | KeyFlags.VOLATILE | KeyFlags.HIVE_ENTRY
+    write_hive(target, Chain(1, flags=given), fold=fold)
+    hive = opened(target.getvalue())
+    assert hive.root.flags == KeyFlags(0x0280) | KeyFlags.SYM_LINK | KeyFlags(0x2C)
+    target = io.BytesIO()
+    write_hive(target, Chain(1, below=Chain(0, flags=given, control_flags=0xA0)), fold=fold)
+    (key,) = opened(target.getvalue()).root.subkeys()
+    assert (key.flags, key.control_flags) == (KeyFlags(0x02B0), 0xA0)
 
 
 def test_limit_is_kept() -> None:
