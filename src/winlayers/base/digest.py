@@ -23,6 +23,7 @@ BLOCK_SIZE = 1 << 20
 
 _HEX_SIZES = {"sha256": 64, "sha512": 128}
 _HEX = re.compile(r"[0-9a-f]+")
+_QUOTED_SIZE = 150  # characters: all of a digest, and little of what a stranger wrote instead
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,11 +45,11 @@ class Digest:
         size = _HEX_SIZES.get(self.algorithm)
         if size is None:
             raise InvalidArgument(
-                f"digest algorithm {self.algorithm!r} is not known; use sha256 or sha512"
+                f"digest algorithm {_quoted(self.algorithm)} is not known; use sha256 or sha512"
             )
         if len(self.hex) != size or not _HEX.fullmatch(self.hex):
             raise InvalidArgument(
-                f"a {self.algorithm} digest has {size} lowercase hex digits, not {self.hex!r}"
+                f"a {self.algorithm} digest has {size} lowercase hex digits, not {_quoted(self.hex)}"
             )
 
     @classmethod
@@ -64,7 +65,9 @@ class Digest:
         """
         algorithm, colon, digits = text.partition(":")
         if not colon:
-            raise InvalidArgument(f"{text!r} is not a digest: it lacks an algorithm and a colon")
+            raise InvalidArgument(
+                f"{_quoted(text)} is not a digest: it lacks an algorithm and a colon"
+            )
         return cls(algorithm, digits)
 
     def __str__(self) -> str:
@@ -150,8 +153,14 @@ def digest_of(source: Readable, algorithm: str = "sha256") -> Digest:
         InvalidArgument: another algorithm.
     """
     if algorithm not in _HEX_SIZES:
-        raise InvalidArgument(f"digest algorithm {algorithm!r} is not known; use sha256 or sha512")
+        raise InvalidArgument(
+            f"digest algorithm {_quoted(algorithm)} is not known; use sha256 or sha512"
+        )
     hasher = hashlib.new(algorithm)
     while block := source.read(BLOCK_SIZE):
         hasher.update(block)
     return Digest(algorithm, hasher.hexdigest())
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _QUOTED_SIZE else f"{text[:_QUOTED_SIZE]}...")

@@ -48,6 +48,18 @@ def test_anything_else_is_an_invalid_argument(text: str) -> None:
         Digest.parse(text)
 
 
+@pytest.mark.parametrize("text", ["a" * 5000, "a" * 5000 + ":", "sha256:" + "a" * 5000])
+def test_little_of_a_long_text_is_quoted(text: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"a{100,150}\.\.\.'") as caught:
+        Digest.parse(text)
+    assert len(str(caught.value)) < 300
+
+
+def test_digest_of_the_wrong_algorithm_is_quoted_whole() -> None:
+    with pytest.raises(InvalidArgument, match=SHA512[7:]):
+        Digest.parse("sha256:" + SHA512[7:])
+
+
 def test_digest_is_a_value() -> None:
     digest = Digest.parse(SHA256)
     with pytest.raises(FrozenInstanceError):
