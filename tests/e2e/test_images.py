@@ -245,6 +245,12 @@ def test_registry_with_password_and_tls(shell: Shell, image: Digest, tmp_path: P
         assert pulled.split() == [str(image)]
         shell.run("-v", "inspect", name, *trusted, "--authfile", auth)
         assert PASSWORD not in shell.errors
+        own = ("--src-cert-dir", certificates, "--src-creds", login.decode())
+        with running_registry(tmp_path / "open") as other:
+            there = f"docker://{other.host}/win/app:1"
+            copied = shell.run("copy", name, there, *own, "--dest-no-creds")
+            assert copied.split() == [str(image)]
+            shell.run("copy", there, name, *own, code=19)  # they are about the source alone
     kept = [path for path in shell.root.rglob("*") if path.is_file()]
     assert not any(PASSWORD.encode() in path.read_bytes() for path in kept)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _MAX_CREDENTIALS = 1 << 16
 _NAMES = ("tls_verify", "creds", "creds_stdin", "authfile", "cert_dir")
+_SIDE_NAMES = ("creds", "no_creds", "tls_verify", "cert_dir")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,14 @@ class RegistryOptions:
         creds: ``--creds``: ``user:password``, or ``""``.
         authfile: ``--authfile``, or None for the usual ones.
         cert_dir: ``--cert-dir``, or None.
+        no_creds: nobody logs in, whatever the files have.
     """
 
     tls_verify: bool = True
     creds: str = field(default="", repr=False)
     authfile: Path | None = None
     cert_dir: Path | None = None
+    no_creds: bool = False
 
     def registries(self, session: Session, host: str) -> Registries:
         """What the client may use, for one host and those that it sends us to.
@@ -57,7 +60,7 @@ class RegistryOptions:
             (self.authfile,) if self.authfile else credential_files(session.environ, Path.home())
         )
         registries = Registries(
-            credential_files=files,
+            credential_files=() if self.no_creds else files,
             certificate_folders=_certificate_folders(),
             proxies=_proxies(session),
         )
@@ -66,9 +69,62 @@ class RegistryOptions:
             ca_file=_one_file(self.cert_dir, "*.crt"),
             client_certificate=_one_file(self.cert_dir, "*.cert"),
             client_key=_one_file(self.cert_dir, "*.key"),
-            credentials=_credentials(self.creds) if self.creds else None,
+            credentials=_credentials(self.creds) if self.creds and not self.no_creds else None,
         )
         return registries.with_host(host, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class SideOptions:
+    """What is said of one side of a copy alone; None is what ``RegistryOptions`` says of both.
+
+    Attributes:
+        creds: as of ``RegistryOptions``.
+        no_creds: as of it.
+        tls_verify: as of it.
+        cert_dir: as of it.
+    """
+
+    creds: str | None = field(default=None, repr=False)
+    no_creds: bool = False
+    tls_verify: bool | None = None
+    cert_dir: Path | None = None
+
+    @property
+    def has_login(self) -> bool:
+        """Whether it says who logs in, or that nobody does."""
+        return self.no_creds or self.creds is not None
+
+    def over(self, both: RegistryOptions) -> RegistryOptions:
+        """What holds on this side.
+
+        Args:
+            both: what was said of both sides.
+        """
+        return replace(
+            both,
+            tls_verify=both.tls_verify if self.tls_verify is None else self.tls_verify,
+            creds=(self.creds or "") if self.has_login else both.creds,
+            cert_dir=self.cert_dir or both.cert_dir,
+            no_creds=self.no_creds,
+        )
+
+
+def side_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator that adds options for either side; the command gets them as ``of_source`` and ``of_sink``."""
+
+    @functools.wraps(function)
+    def wrapped(*arguments: Any, **given: Any) -> Any:
+        sides = {}
+        for prefix in ("src", "dest"):
+            values = {name: given.pop(f"{prefix}_{name}") for name in _SIDE_NAMES}
+            sides[prefix] = _gather_side(prefix, **values)
+        return function(*arguments, of_source=sides["src"], of_sink=sides["dest"], **given)
+
+    for prefix, side in (("dest", "destination"), ("src", "source")):
+        for option in reversed(_options_of(prefix, side)):
+            wrapped = option(wrapped)
+    return wrapped
 
 
 def registry_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -113,6 +169,47 @@ _OPTIONS = (
 )
 
 
+def _options_of(prefix: str, side: str) -> tuple[Callable[..., Any], ...]:
+    return (
+        click.option(
+            f"--{prefix}-creds", metavar="USER:PASSWORD", help=f"As --creds, for the {side} alone."
+        ),
+        click.option(f"--{prefix}-no-creds", is_flag=True, help=f"Log in nowhere for the {side}."),
+        click.option(
+            f"--{prefix}-tls-verify",
+            type=click.BOOL,
+            metavar="true|false",
+            help=f"As --tls-verify, for the {side} alone.",
+        ),
+        click.option(
+            f"--{prefix}-cert-dir",
+            type=click.Path(path_type=Path, file_okay=False, exists=True),
+            metavar="DIR",
+            help=f"As --cert-dir, for the {side} alone.",
+        ),
+    )
+
+
+def _gather_side(
+    prefix: str,
+    *,
+    creds: str | None,
+    no_creds: bool,
+    tls_verify: bool | None,
+    cert_dir: Path | None,
+) -> SideOptions:
+    if creds is not None and no_creds:
+        raise InvalidArgument(f"--{prefix}-creds and --{prefix}-no-creds: only one of them")
+    if creds is not None:
+        _check_colon(creds)
+    return SideOptions(creds, no_creds, tls_verify, cert_dir)
+
+
+def _check_colon(creds: str) -> None:
+    if ":" not in creds:
+        raise InvalidArgument("credentials are a user and a password with a colon between them")
+
+
 def _gather(
     *,
     tls_verify: bool,
@@ -125,8 +222,8 @@ def _gather(
         if creds:
             raise InvalidArgument("--creds and --creds-stdin: only one of them")
         creds = _read_credentials()
-    if creds and ":" not in creds:
-        raise InvalidArgument("credentials are a user and a password with a colon between them")
+    if creds:
+        _check_colon(creds)
     return RegistryOptions(tls_verify, creds or "", authfile, cert_dir)
 
 

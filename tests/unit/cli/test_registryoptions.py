@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.harness import Shell
-from winlayers.cli.registryoptions import RegistryOptions
+from winlayers.cli.registryoptions import RegistryOptions, SideOptions
 from winlayers.cli.session import Session
 from winlayers.errors import InvalidArgument
 
@@ -66,3 +66,36 @@ def test_credentials_are_told_nowhere(bare: Shell, monkeypatch: pytest.MonkeyPat
     assert "no credentials" in bare.run("inspect", "oci:nowhere", "--creds-stdin", code=2).err
     monkeypatch.setattr("sys.stdin", None)
     assert "no standard input" in bare.run("inspect", "oci:nowhere", "--creds-stdin", code=2).err
+
+
+def test_one_side_of_a_copy_has_options_of_its_own(tmp_path: Path) -> None:
+    both = RegistryOptions(creds="both:1", authfile=tmp_path / "auth.json")
+    assert SideOptions().over(both) == both
+    side = SideOptions(f"one:{SECRET}", tls_verify=False, cert_dir=tmp_path).over(both)
+    settings = side.registries(Session(), "here").settings("here")
+    assert settings.insecure
+    assert settings.credentials is not None
+    assert (settings.credentials.username, settings.credentials.password) == ("one", SECRET)
+    assert side.cert_dir == tmp_path
+    assert SideOptions(tls_verify=True).over(RegistryOptions(tls_verify=False)).tls_verify
+    assert SECRET not in repr(SideOptions(f"one:{SECRET}"))
+
+
+def test_side_without_a_login_looks_into_no_file(tmp_path: Path) -> None:
+    both = RegistryOptions(creds="both:1", authfile=tmp_path / "auth.json")
+    registries = SideOptions(no_creds=True).over(both).registries(Session(), "here")
+    assert registries.settings("here").credentials is None
+    assert registries.credential_files == ()
+
+
+def test_password_of_a_side_is_told_nowhere(bare: Shell) -> None:
+    names = ("docker://127.0.0.1:1/a:1", "docker://127.0.0.1:2/a:1")
+    for arguments, code in (
+        (["--src-creds", f"one:{SECRET}", "--dest-creds", "two:s3cret"], 19),
+        (["--creds", f"one:{SECRET}", "--dest-no-creds"], 19),
+        (["--creds", f"one:{SECRET}", "--dest-tls-verify", "false"], 2),
+        (["--src-creds", f"one:{SECRET}", "--src-no-creds"], 2),
+        (["--dest-creds", "s3cret-without-a-colon"], 2),
+    ):
+        result = bare.run("copy", *names, *arguments, "-v", code=code)
+        assert "s3cret" not in result.err

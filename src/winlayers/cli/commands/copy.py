@@ -18,7 +18,12 @@ from winlayers.cli.imagenames import (
     parse_image_name,
 )
 from winlayers.cli.options import command, json_option, pass_session
-from winlayers.cli.registryoptions import RegistryOptions, registry_options
+from winlayers.cli.registryoptions import (
+    RegistryOptions,
+    SideOptions,
+    registry_options,
+    side_options,
+)
 from winlayers.cli.session import Session
 
 
@@ -34,6 +39,7 @@ from winlayers.cli.session import Session
 @click.argument("destination", shell_complete=complete_image)
 @copy_options
 @registry_options
+@side_options
 @json_option
 @pass_session
 def run(
@@ -43,17 +49,21 @@ def run(
     *,
     options: CopyOptions,
     registry: RegistryOptions,
+    of_source: SideOptions,
+    of_sink: SideOptions,
 ) -> None:
     """Copy the image SOURCE to DESTINATION, without unpacking it, and print its digest.
 
     Blobs are checked as they go by, and those that are there already are left out. Of an index the image for this
-    machine's Windows is taken; --platform names another, --all-platforms takes the index whole.
+    machine's Windows is taken; --platform names another, --all-platforms takes the index whole. Options that begin with
+    --src- and --dest- are about one side, and count there instead of those about both.
     """
     source_name, sink_name = parse_image_name(source), parse_image_name(destination)
-    check_credentials(registry, source_name, sink_name)
+    sides = (source_name, of_source), (sink_name, of_sink)
+    check_credentials(registry, *(name for name, side in sides if not side.has_login))
     with (
-        open_source(session, source_name, registry) as opened,
-        open_sink(session, sink_name, registry, source=opened) as sink,
+        open_source(session, source_name, of_source.over(registry)) as opened,
+        open_sink(session, sink_name, of_sink.over(registry), source=opened) as sink,
     ):
         copied = run_copy(session, opened, sink, options, f"copying {source}")
     print_copied(session, copied)
