@@ -33,7 +33,10 @@ def read_object(raw: bytes, what: str) -> dict[str, Any]:
         raise TooLarge(f"{what} has {len(raw)} bytes; at most {MAX_SIZE} are taken")
     _check_depth(raw, what)
     try:
-        value = json.loads(raw)
+        # Given bytes, json would guess UTF-16 too, whose depth was not seen.
+        value = json.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise Malformed(what, "it is not UTF-8") from None
     except ValueError:
         # Without the cause: its text can show what stands in the document, as a password.
         raise Malformed(what, "it is not JSON") from None

@@ -23,14 +23,12 @@ def failure_of(answer: Answer, what: str) -> WinlayersError:
     """The error that an answer stands for; the answer is closed.
 
     Args:
-        answer: with a status that was not wanted; what it says is not shown where it repeats the login.
+        answer: with a status that was not wanted; what of its words repeats the login is not shown.
         what: what was being done.
     Returns:
         LoginRefused for 401 and 403, otherwise DistributionError.
     """
     codes, text = _told_by(answer)
-    if any(secret in text for secret in _secrets_of(answer.authorization)):
-        text = ""
     message = f"{what}: {answer.origin.authority} answers {answer.status}"
     if codes:
         message += f" {' '.join(codes)}"
@@ -52,7 +50,7 @@ def failure_of(answer: Answer, what: str) -> WinlayersError:
 
 
 def _told_by(answer: Answer) -> tuple[tuple[str, ...], str]:
-    """Codes and messages of the body, or nothing where it has none."""
+    """Codes and messages of the body, without those that repeat the login; nothing where it has none."""
     with answer:
         try:
             raw = answer.read(MAX_BODY_SIZE)
@@ -65,9 +63,17 @@ def _told_by(answer: Answer) -> tuple[tuple[str, ...], str]:
     if not isinstance(errors, list):
         return (), ""
     told = [one for one in errors[:_MAX_ERRORS] if isinstance(one, dict)]
-    codes = tuple(_plain(text_of(one, "code")) for one in told if text_of(one, "code"))
-    texts = [_plain(text_of(one, "message")) for one in told if text_of(one, "message")]
-    return codes, "; ".join(texts)[:_MAX_TEXT]
+    secrets = _secrets_of(answer.authorization)
+    codes = _shown_words(told, "code", secrets)
+    return codes, "; ".join(_shown_words(told, "message", secrets))[:_MAX_TEXT]
+
+
+def _shown_words(
+    told: list[dict[str, Any]], name: str, secrets: tuple[str, ...]
+) -> tuple[str, ...]:
+    # Looked through before they are cut, so that no half of a secret is left.
+    words = [text_of(one, name) for one in told]
+    return tuple(_plain(word) for word in words if word and not any(one in word for one in secrets))
 
 
 def _secrets_of(authorization: str) -> tuple[str, ...]:

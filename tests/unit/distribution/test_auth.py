@@ -269,6 +269,22 @@ def test_login_does_not_follow_a_redirect_of_the_realm(
     assert [one.authorization for one in other.requests] == [""]
 
 
+@pytest.mark.parametrize("place", ["code", "message"])
+def test_secret_is_not_shown_as_a_code_nor_cut_short(
+    registry: Registry, open_client: Open, place: str
+) -> None:
+    registry.auth, registry.users = "basic", {"me": SECRET}
+    told = {"code": SECRET, "message": f"{'x' * 292} {SECRET}"}
+    client = open_client(ME)
+    client.fetch_manifest("t")
+    words = {"code": "DENIED", "message": "no"} | {place: told[place]}
+    fault = status(403, error=words["code"], message=words["message"])
+    registry.on("GET", "/manifests/", fault, times=3)
+    with pytest.raises(WinlayersError) as caught:
+        client.fetch_manifest("t")
+    assert SECRET[:5] not in str(caught.value)
+
+
 @pytest.mark.parametrize("code", [400, 401, 403, 418, 500])
 @pytest.mark.parametrize("auth", ["basic", "bearer"])
 def test_secrets_that_a_registry_repeats_are_not_shown(

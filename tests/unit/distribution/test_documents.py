@@ -54,6 +54,14 @@ def test_hostile_text_is_refused_soon(raw: bytes) -> None:
         read_object(raw, "x")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16", "utf-32"])
+def test_text_that_is_no_utf8_is_refused(encoding: str) -> None:
+    # The second byte of the first value would be taken for a quote, and hide the depth.
+    text = '{"a":"\u2200","b":' + "[" * 100_000 + "]" * 100_000 + "}"
+    with pytest.raises(Malformed, match=r"it is not (UTF-8|JSON)"):
+        read_object(text.encode(encoding), "x")
+
+
 def test_size_has_a_limit() -> None:
     with pytest.raises(TooLarge):
         read_object(b" " * (1 << 20) + b"{}", "x")
