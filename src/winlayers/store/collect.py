@@ -10,6 +10,7 @@ Layers that were imported by hand are none of the catalog's.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from winlayers.base.digest import Digest
@@ -70,8 +71,8 @@ class Collector:
         """Remove what nothing needs.
 
         Args:
-            compressed: the compressed blobs of layers too, where the driver has the layer: their images cannot be
-                pushed or saved as they were until they are pulled again.
+            compressed: the compressed blobs of layers too, where the driver has the layer and nobody reads its
+                image: such images cannot be pushed or saved as they were until they are pulled again.
         """
         with self._catalog.writing() as records:
             records.drop_dead_leases()
@@ -125,9 +126,9 @@ class Collector:
         return blobs
 
     def _forget_compressed(self, records: Records) -> list[Digest]:
-        held = records.held()
+        read = reached_keys(records, records.held())
         blobs = sorted(
-            digest for digest in compressed_blobs(records, self._driver) if str(digest) not in held
+            digest for digest in compressed_blobs(records, self._driver) if str(digest) not in read
         )
         for digest in blobs:
             records.drop_blob(digest)
@@ -141,10 +142,15 @@ class Collector:
 
 def needed_keys(records: Records) -> set[str]:
     """The keys of all that names and living processes need."""
+    return reached_keys(records, [*map(str, records.tags().values()), *records.held()])
+
+
+def reached_keys(records: Records, roots: Iterable[str]) -> set[str]:
+    """The keys of all that some keys need, they themselves too."""
     links = records.links()
     parents = {row.layer_id: row.parent for row in records.layers()}
     found: set[str] = set()
-    waiting = [*map(str, records.tags().values()), *records.held()]
+    waiting = list(roots)
     while waiting:
         key = waiting.pop()
         if key not in found:

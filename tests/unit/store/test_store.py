@@ -540,6 +540,16 @@ def test_compressed_blobs_are_given_back_on_request(store: Store) -> None:
     check_whole(store, "app", image)
 
 
+def test_compressed_blobs_stay_as_long_as_somebody_reads_their_image(store: Store) -> None:
+    put_image(store, "app", IMAGE)
+    with store.open_source("app") as source:
+        source.resolve()
+        assert store.prune(compressed=True).blobs == ()
+        with source.open_blob(IMAGE.manifest.layers[1]) as file:
+            assert file.read() == IMAGE.blobs[IMAGE.manifest.layers[1].digest]
+    assert len(store.prune(compressed=True).blobs) == 2
+
+
 def test_layers_of_others_are_none_of_the_catalogs(store: Store) -> None:
     store.driver.import_layer("mine", "", io.BytesIO(BASE))
     put_image(store, "app", IMAGE)
