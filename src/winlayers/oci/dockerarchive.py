@@ -70,6 +70,7 @@ from winlayers.oci.model import (
     ImageConfig,
     Index,
     Manifest,
+    pair_layers,
     parse_config,
     parse_document,
 )
@@ -260,33 +261,36 @@ class DockerArchiveSource:
         if self._files.size(VERSION_FILE) is None or self._files.size(INDEX_FILE) is None:
             return None
         raw = read_small(self._files, INDEX_FILE, MAX_DOCUMENT_SIZE)
-        pending: list[Manifest | Index] = [parse_document(raw, mediatypes.OCI_INDEX)]
+        top = parse_document(raw, mediatypes.OCI_INDEX)
+        # What waits are descriptors, so that one document at a time is in memory.
+        pending = list(top.manifests[:_MAX_VISITS]) if isinstance(top, Index) else []
         seen: set[Digest] = set()
-        while pending:
-            document = pending.pop()
-            if isinstance(document, Manifest):
-                if document.config.digest == config.digest and self._has_all(document):
-                    return self._kept(document, config, foreign)
+        while pending and len(seen) < _MAX_VISITS:
+            entry = pending.pop()
+            if entry.digest in seen:
                 continue
-            for entry in document.manifests:
-                if entry.digest not in seen and len(seen) < _MAX_VISITS:
-                    seen.add(entry.digest)
-                    pending += self._documents_of(entry)
+            seen.add(entry.digest)
+            document = self._document_of(entry)
+            if isinstance(document, Index):
+                pending += document.manifests[: _MAX_VISITS - len(pending)]
+            elif document is not None and self._is_of(document, config):
+                return self._kept(document, config, foreign)
         return None
 
-    def _documents_of(self, entry: Descriptor) -> list[Manifest | Index]:
+    def _document_of(self, entry: Descriptor) -> Manifest | Index | None:
         if entry.media_type not in mediatypes.MANIFESTS | mediatypes.INDEXES:
-            return []
+            return None
         try:
             raw = read_small(self._files, blob_place(entry.digest), MAX_DOCUMENT_SIZE)
         except FileNotFoundError:
-            return []  # an index may name images that were not saved
+            return None  # an index may name images that were not saved
         if hashlib.new(entry.digest.algorithm, raw).hexdigest() != entry.digest.hex:
             raise Corrupt(f"{self.name}: {shown(blob_place(entry.digest))} has another digest")
-        return [parse_document(raw, entry.media_type)]
+        return parse_document(raw, entry.media_type)
 
-    def _has_all(self, manifest: Manifest) -> bool:
-        return all(
+    def _is_of(self, manifest: Manifest, config: ImageConfig) -> bool:
+        """Whether it is a manifest of this config, and all of its layers are there."""
+        return manifest.config.digest == config.digest and all(
             self._files.size(blob_place(layer.digest)) == layer.size for layer in manifest.layers
         )
 
@@ -421,13 +425,8 @@ class DockerArchiveSink:
             raise BlobNotFound(
                 f"{self.name} was not given the config {manifest.config.digest}"
             ) from error
-        if len(config.diff_ids) != len(manifest.layers):
-            raise Malformed(
-                "manifest",
-                f"it has {len(manifest.layers)} layers, its config {len(config.diff_ids)}",
-            )
         image = _StagedImage(place)
-        for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True):
+        for layer, diff_id in pair_layers(manifest, config):
             name: Parts = (f"{diff_id.hex}.tar",)
             image.paths.append("/".join(name))
             image.layers[name] = self._layer_place(layer, diff_id)
@@ -588,6 +587,13 @@ def _whole_name(name: str) -> str:
 
 
 def repo_tag(image: str) -> str:
+    """How an archive calls an image: as people write it, with a tag.
+
+    Args:
+        image: a name; ``""`` gives ``""``.
+    Raises:
+        InvalidReference: it is no name, or one with a digest.
+    """
     if not image:
         return ""
     reference = Reference.parse(image).with_default_tag()

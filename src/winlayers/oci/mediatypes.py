@@ -20,6 +20,7 @@ DOCKER_FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar"
 
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
+CONFIGS = frozenset({OCI_CONFIG, DOCKER_CONFIG})
 
 GZIP = "gzip"
 ZSTD = "zstd"

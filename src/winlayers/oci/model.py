@@ -230,6 +230,21 @@ def parse_config(raw: bytes) -> ImageConfig:
     )
 
 
+def pair_layers(manifest: Manifest, config: ImageConfig) -> tuple[tuple[Descriptor, Digest], ...]:
+    """Each layer of an image with its diff ID, the base layer first.
+
+    Args:
+        manifest: of the image.
+        config: of the image.
+    Raises:
+        Malformed: they do not have the same number of layers.
+    """
+    counts = len(manifest.layers), len(config.diff_ids)
+    if counts[0] != counts[1]:
+        raise malformed("image", f"its manifest has {counts[0]} layers, and its config {counts[1]}")
+    return tuple(zip(manifest.layers, config.diff_ids, strict=True))
+
+
 def chain_ids(diff_ids: Iterable[Digest]) -> tuple[Digest, ...]:
     """What the stacks of layers are called that end with each of them.
 

@@ -26,6 +26,7 @@ from winlayers.oci.model import (
     MAX_DOCUMENT_SIZE,
     Descriptor,
     Manifest,
+    pair_layers,
     parse_config,
     parse_document,
 )
@@ -96,7 +97,7 @@ class SavedArchiveSink(OciArchiveSink):
         )
         sources = {
             str(diff_id): source_fields(layer)
-            for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
+            for layer, diff_id in pair_layers(manifest, config)
             if layer.is_foreign
         }
         fields: dict[str, Any] = {

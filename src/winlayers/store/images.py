@@ -40,7 +40,6 @@ from winlayers.store.blobs import BlobFiles
 from winlayers.store.catalog import Catalog, Records
 from winlayers.store.layers import Layers, PlannedLayer, Work, plan_layers
 
-_CONFIGS = frozenset({mediatypes.OCI_CONFIG, mediatypes.DOCKER_CONFIG})
 _DIGITS = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
 _TOLD_COUNT = 5
 
@@ -119,7 +118,7 @@ class Images:
             BlobNotFound: it is not in the store.
             Malformed: it is none.
         """
-        if manifest.config.media_type not in _CONFIGS:
+        if manifest.config.media_type not in mediatypes.CONFIGS:
             return None
         return parse_config(self.files.read(manifest.config.digest, limit=MAX_DOCUMENT_SIZE))
 

@@ -32,7 +32,6 @@ from winlayers.errors import (
     InUse,
     LayerExists,
     LayerNotFound,
-    Malformed,
     NoSpace,
     StoreLocked,
     Unsupported,
@@ -40,7 +39,7 @@ from winlayers.errors import (
 from winlayers.layer.chain import Chain
 from winlayers.layer.findings import Finding
 from winlayers.oci import mediatypes
-from winlayers.oci.model import Descriptor, ImageConfig, Manifest, chain_ids
+from winlayers.oci.model import Descriptor, ImageConfig, Manifest, chain_ids, pair_layers
 from winlayers.store.blobs import BlobFiles, SizedReader
 from winlayers.store.catalog import Catalog, LayerRow, Records
 
@@ -96,20 +95,14 @@ def plan_layers(manifest: Manifest, config: ImageConfig) -> tuple[PlannedLayer, 
     is_windows = config.platform.os.lower() == "windows"
     if not is_windows or not all(mediatypes.is_layer(one.media_type) for one in manifest.layers):
         return ()
-    if len(manifest.layers) != len(config.diff_ids):
-        raise Malformed(
-            "image",
-            f"its manifest has {len(manifest.layers)} layers, and its config {len(config.diff_ids)}",
-        )
+    pairs = pair_layers(manifest, config)
     for diff_id in config.diff_ids:
         if diff_id.algorithm != "sha256":
             raise Unsupported(f"diff IDs are taken in SHA-256 only, and one is {diff_id}")
     ids = [chain_id.hex for chain_id in chain_ids(config.diff_ids)]
     return tuple(
         PlannedLayer(layer_id, tuple(reversed(ids[:number])), diff_id, blob)
-        for number, (layer_id, diff_id, blob) in enumerate(
-            zip(ids, config.diff_ids, manifest.layers, strict=True)
-        )
+        for number, (layer_id, (blob, diff_id)) in enumerate(zip(ids, pairs, strict=True))
     )
 
 

@@ -25,7 +25,6 @@ MAX_DOCUMENTS = 1000
 MAX_DOCUMENTS_SIZE = 32 << 20
 """Bytes of them together."""
 
-_CONFIGS = frozenset({mediatypes.OCI_CONFIG, mediatypes.DOCKER_CONFIG})
 _PEEKED_COUNT = 16
 
 
@@ -114,7 +113,7 @@ def read_tree(source: ImageSource, root: Descriptor) -> list[tuple[Descriptor, M
 
 def has_image_config(manifest: Manifest) -> bool:
     """Whether it is an image with layers of files, and no attestation or other artifact."""
-    return manifest.config.media_type in _CONFIGS and all(
+    return manifest.config.media_type in mediatypes.CONFIGS and all(
         mediatypes.is_layer(layer.media_type) for layer in manifest.layers
     )
 
@@ -155,9 +154,11 @@ def _choose(source: ImageSource, index: Index, wanted: Platform, host_build: int
 
 
 def _peek(source: ImageSource, descriptor: Descriptor) -> ImageConfig | None:
-    """The config of an image; None of an index."""
+    """The config of an image; None of an index, or of what is no image."""
     document = read_document(source, descriptor)
-    return read_config(source, document) if isinstance(document, Manifest) else None
+    if not isinstance(document, Manifest) or not has_image_config(document):
+        return None
+    return read_config(source, document)
 
 
 def _check_single(

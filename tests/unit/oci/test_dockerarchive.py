@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import tarfile
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from winlayers.errors import (
 )
 from winlayers.oci import mediatypes
 from winlayers.oci.archive import OciArchiveSink
-from winlayers.oci.building import build_config, build_manifest, describe
+from winlayers.oci.building import build_config, build_index, build_manifest, describe
 from winlayers.oci.dockerarchive import (
     DockerArchiveSink,
     DockerArchiveSource,
@@ -316,6 +317,25 @@ def test_bad_manifest_is_refused(
     path = archive(tmp_path / "x.tar", members)
     with open_docker_archive(path) as source, pytest.raises(error):
         source.resolve()
+
+
+def test_layout_in_an_archive_is_looked_through_in_little_memory(tmp_path: Path) -> None:
+    image, size = an_image("other"), 1 << 20
+    documents = [image.manifest.raw + b" " * (size + number) for number in range(16)]
+    index = build_index([describe(raw, image.manifest.media_type) for raw in documents])
+    entry = {"Config": "c.json", "Layers": ["l"]}
+    members = [(f"blobs/sha256/{digest_bytes(raw).hex}", raw) for raw in documents]
+    members += [("oci-layout", b"{}"), ("index.json", index.raw), ("c.json", a_config(b"base"))]
+    members += [("l", b"base"), ("manifest.json", as_json([entry]))]
+    path = archive(tmp_path / "x.tar", members)
+    with open_docker_archive(path) as source:
+        tracemalloc.start()
+        try:
+            assert manifest_of(source).media_type == mediatypes.DOCKER_MANIFEST
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 8 * size
 
 
 def test_document_of_a_layout_has_to_have_its_digest(tmp_path: Path) -> None:

@@ -8,15 +8,16 @@ import pytest
 
 from tests.support.memoryimages import (
     WINDOWS,
+    ImageParts,
     MemoryImages,
     make_image,
     put_image,
     put_index,
 )
 from winlayers.errors import BlobNotFound, ImageNotFound, Malformed, TooLarge
-from winlayers.oci.building import build_index, describe
+from winlayers.oci.building import build_index, build_manifest, describe
 from winlayers.oci.choosing import Fit
-from winlayers.oci.model import Index
+from winlayers.oci.model import Index, digest_bytes
 from winlayers.oci.platform import Platform
 from winlayers.transfer import selecting
 from winlayers.transfer.selecting import has_image_config, read_tree, select_image
@@ -84,6 +85,17 @@ def test_configs_are_looked_into_where_the_index_is_silent() -> None:
     assert selected.manifest == old.manifest
     assert selected.choice is not None
     assert selected.choice.best.fit is Fit.BUILD
+
+
+def test_what_is_no_image_does_not_count_where_the_index_is_silent() -> None:
+    source = MemoryImages()
+    image = make_image([b"n"])
+    raw = b"{}"
+    source.blobs[digest_bytes(raw)] = raw
+    artifact = build_manifest(describe(raw, "application/vnd.oci.empty.v1+json"), [])
+    source.add_document(artifact)
+    put_index(source, [(ImageParts(artifact), None), (image, None)])
+    assert select_image(source).manifest == image.manifest
 
 
 def test_index_in_an_index_is_followed() -> None:
