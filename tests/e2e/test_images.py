@@ -220,6 +220,22 @@ def test_foreign_layer_comes_from_its_url(shell: Shell, registry: Registry, tmp_
     assert other.run("pull", f"{registry.host}/own/app:1").split() == ordinary  # its URL is gone
 
 
+def test_mirror_is_asked_first_and_the_registry_for_the_rest(
+    shell: Shell, registry: Registry, image: Digest, tmp_path: Path
+) -> None:
+    source = f"oci:{tmp_path}/images:app"
+    with running_registry(tmp_path / "mirror") as mirror:
+        shell.run("copy", source, f"docker://{mirror.host}/kept/win/app:mirrored")
+        asked = ("--mirror", f"{mirror.host}/kept")
+        pulled = shell.run("pull", f"{registry.host}/win/app:mirrored", *asked)
+        assert pulled.split() == [str(image)]
+        shell.run("copy", source, f"docker://{registry.host}/win/app:own")
+        out = f"oci:{tmp_path}/out:1"
+        copied = shell.run("copy", f"docker://{registry.host}/win/app:own", out, *asked)
+        assert copied.split() == [str(image)]
+        shell.run("copy", f"docker://{registry.host}/win/app:no", out, *asked, code=10)
+
+
 def test_registry_with_password_and_tls(shell: Shell, image: Digest, tmp_path: Path) -> None:
     with running_registry(tmp_path / "safe", with_password=True, with_tls=True) as registry:
         assert registry.certificate is not None

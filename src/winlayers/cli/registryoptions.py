@@ -38,6 +38,7 @@ class RegistryOptions:
         authfile: ``--authfile``, or None for the usual ones.
         cert_dir: ``--cert-dir``, or None.
         no_creds: nobody logs in, whatever the files have.
+        mirrors: ``--mirror``: who is asked before the registry, ``host[:port][/prefix]``.
     """
 
     tls_verify: bool = True
@@ -45,6 +46,7 @@ class RegistryOptions:
     authfile: Path | None = None
     cert_dir: Path | None = None
     no_creds: bool = False
+    mirrors: tuple[str, ...] = ()
 
     def registries(self, session: Session, host: str) -> Registries:
         """What the client may use, for one host and those that it sends us to.
@@ -69,6 +71,7 @@ class RegistryOptions:
             ca_file=_one_file(self.cert_dir, "*.crt"),
             client_certificate=_one_file(self.cert_dir, "*.cert"),
             client_key=_one_file(self.cert_dir, "*.key"),
+            mirrors=self.mirrors,
             credentials=_credentials(self.creds) if self.creds and not self.no_creds else None,
         )
         return registries.with_host(host, settings)
@@ -108,6 +111,24 @@ class SideOptions:
             cert_dir=self.cert_dir or both.cert_dir,
             no_creds=self.no_creds,
         )
+
+
+def mirror_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator, right below ``registry_options``, that adds ``--mirror`` to what the command gets as ``registry``."""
+
+    @functools.wraps(function)
+    def wrapped(
+        *arguments: Any, registry: RegistryOptions, mirrors: tuple[str, ...], **given: Any
+    ) -> Any:
+        return function(*arguments, registry=replace(registry, mirrors=mirrors), **given)
+
+    return click.option(
+        "--mirror",
+        "mirrors",
+        multiple=True,
+        metavar="HOST[/PREFIX]",
+        help="Who is asked before the registry that is read from; may be given several times.",
+    )(wrapped)
 
 
 def side_options(function: Callable[..., Any]) -> Callable[..., Any]:

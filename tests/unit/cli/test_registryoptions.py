@@ -99,3 +99,14 @@ def test_password_of_a_side_is_told_nowhere(bare: Shell) -> None:
     ):
         result = bare.run("copy", *names, *arguments, "-v", code=code)
         assert "s3cret" not in result.err
+
+
+def test_mirrors_are_those_of_the_registry_that_is_read(bare: Shell) -> None:
+    registries = RegistryOptions(mirrors=("there:5000/kept",)).registries(Session(), "here")
+    assert registries.settings("here").mirrors == ("there:5000/kept",)
+    assert registries.settings("there:5000").mirrors == ()
+    copy = ["copy", "docker://127.0.0.1:1/a:1", f"oci:{bare.folder}/out"]
+    for words in (["pull", "127.0.0.1:1/a:1"], copy):
+        result = bare.run(*words, "--mirror", "127.0.0.1:2", code=19)
+        assert "from the mirror 127.0.0.1:2" in result.err
+        assert "NOT A HOST" in bare.run(*words, "--mirror", "NOT A HOST/x", code=2).err

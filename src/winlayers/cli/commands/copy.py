@@ -21,6 +21,7 @@ from winlayers.cli.options import command, json_option, pass_session
 from winlayers.cli.registryoptions import (
     RegistryOptions,
     SideOptions,
+    mirror_option,
     registry_options,
     side_options,
 )
@@ -39,6 +40,7 @@ from winlayers.cli.session import Session
 @click.argument("destination", shell_complete=complete_image)
 @copy_options
 @registry_options
+@mirror_option
 @side_options
 @json_option
 @pass_session

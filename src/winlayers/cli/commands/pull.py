@@ -14,7 +14,7 @@ from winlayers.cli.imagenames import (
     parse_image_name,
 )
 from winlayers.cli.options import command, json_option, pass_session
-from winlayers.cli.registryoptions import RegistryOptions, registry_options
+from winlayers.cli.registryoptions import RegistryOptions, mirror_option, registry_options
 from winlayers.cli.session import Session
 from winlayers.errors import InvalidReference
 
@@ -33,6 +33,7 @@ from winlayers.errors import InvalidReference
 )
 @copy_options
 @registry_options
+@mirror_option
 @json_option
 @pass_session
 def run(
