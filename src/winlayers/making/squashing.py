@@ -60,6 +60,8 @@ class SquashedLayers:
             lose_changes=lose_registry_changes,
             cancel=cancel,
         )
+        # A base layer has no such folder; a child has one even where it is empty.
+        self._has_hives = bool(below or self._hives.files)
         self._shown = MergedView([*squashed, *below])
         self._difference = DifferenceReader(MergedView(below), self._shown)
         self._squashed = MergedView(squashed)
@@ -75,11 +77,13 @@ class SquashedLayers:
             PathNotFound: a hard link has no target.
             Unsupported: what no layer can tell: ``Files`` is gone, or the file that a hive goes into is.
         """
-        told_hives = False
+        told_hives = not self._has_hives
         for path in self._hives.contents:
             if (node := self._shown.lookup(path)) is None or not holds_data(node):
                 raise Unsupported(f"{path}, which a hive goes into, is gone")
         for entry in self._difference:
+            if entry.path == HIVES and not self._has_hives:
+                continue
             is_utility_vm = entry.path == UTILITY_VM
             if is_utility_vm and not told_hives:
                 yield from self._hive_entries(with_folder=True)
