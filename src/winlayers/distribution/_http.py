@@ -38,6 +38,7 @@ MAX_ORIGINS = 64
 """Origins that connections are kept to."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SMALL = 1 << 16
+_MAX_HOST_SIZE = 255
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]*[A-Za-z0-9-][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::\d+)?")
 
@@ -283,6 +284,8 @@ def origin_of(url: str) -> Origin:
     scheme, host = (parsed.scheme or "").lower(), (parsed.host or "").lower()
     if scheme not in _PORTS or not host:
         raise DistributionError(f"{shown(url)} is not a URL of http or https")
+    if len(host) > _MAX_HOST_SIZE:
+        raise DistributionError(f"{shown(url)} has a host of more than {_MAX_HOST_SIZE} characters")
     return Origin(scheme, host, parsed.port or _PORTS[scheme])
 
 

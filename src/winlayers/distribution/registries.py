@@ -24,7 +24,7 @@ class HostSettings:
     """How one host is spoken with.
 
     Attributes:
-        plain_http: without TLS. Hosts of loopback are tried with TLS and then without, whatever this says.
+        plain_http: without TLS. Hosts of loopback are tried without TLS and then with it, whatever this says.
         insecure: with TLS whose certificate is not checked, or else without TLS.
         ca_file: PEM of authorities that are trusted besides those of the system.
         client_certificate: PEM that is shown; with its key, or beside ``client_key``.

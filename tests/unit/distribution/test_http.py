@@ -280,6 +280,14 @@ def test_what_has_no_origin_is_refused(url: str) -> None:
         origin_of(url)
 
 
+def test_host_that_is_too_long_is_refused_soon(tmp_path: Path, patience: Patience) -> None:
+    # A redirect names it; looking for its certificates took 13 seconds, and more with each byte.
+    registries = Registries(certificate_folders=(tmp_path,))
+    url = f"https://{'a' * 40_000}!/x"
+    with pytest.raises(DistributionError, match="host of more than 255 characters"):
+        Connections(registries).request("GET", url, {})
+
+
 @pytest.mark.parametrize(
     ("location", "url"),
     [
