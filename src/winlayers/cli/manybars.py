@@ -11,7 +11,7 @@ import time
 from typing import IO, TYPE_CHECKING, Protocol, Self
 
 from winlayers.base.progress import NullProgress, Progress
-from winlayers.cli.progress import progress_line
+from winlayers.cli.progress import new_bars, progress_line
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -163,27 +163,9 @@ class _Bars:
     period_seconds = _BAR_SECONDS
 
     def __init__(self, stream: IO[str], label: str, *, has_color: bool) -> None:
-        from rich.console import Console
         from rich.markup import escape
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
 
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=Console(file=stream, no_color=not has_color),
-            transient=True,
-            auto_refresh=False,
-        )
+        self._progress = new_bars(stream, has_color=has_color)
         self._all = self._progress.add_task(escape(label))
         self._tasks: dict[int, TaskID] = {}
         self._progress.start()

@@ -17,6 +17,7 @@ from winlayers.base.progress import NullProgress, Progress
 from winlayers.base.units import human_size
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
 _DELAY_SECONDS = 1.0
@@ -127,27 +128,9 @@ class _Bar:
     def __init__(
         self, stream: IO[str], label: str, total_size: int | None, *, has_color: bool
     ) -> None:
-        from rich.console import Console
         from rich.markup import escape
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
 
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=Console(file=stream, no_color=not has_color),
-            transient=True,
-            auto_refresh=False,
-        )
+        self._progress = new_bars(stream, has_color=has_color)
         self._task: TaskID = self._progress.add_task(escape(label), total=total_size)
         self._progress.start()
 
@@ -156,6 +139,35 @@ class _Bar:
 
     def end(self, done: int, seconds: float) -> None:
         self._progress.stop()
+
+
+def new_bars(stream: IO[str], *, has_color: bool) -> Bars:
+    """Bars of rich for bytes that are moved, none yet; they are gone when they are stopped.
+
+    Args:
+        stream: standard error, a terminal.
+        has_color: whether they are coloured.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(file=stream, no_color=not has_color),
+        transient=True,
+        auto_refresh=False,
+    )
 
 
 def progress_line(label: str, done: int, total_size: int | None, seconds: float) -> str:
