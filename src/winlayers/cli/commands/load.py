@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +9,11 @@ import click
 
 from winlayers.cli.copyrun import CopyOptions, run_copy
 from winlayers.cli.imagenames import STORE, ImageName, open_sink
+from winlayers.cli.loadedimages import ArchivedName, archived_names
 from winlayers.cli.options import command, json_option, pass_session
 from winlayers.cli.registryoptions import RegistryOptions
 from winlayers.cli.session import Session
+from winlayers.cli.spool import STANDARD_INPUT, plain_archive
 from winlayers.errors import ImageNotFound, InvalidArgument
 
 if TYPE_CHECKING:
@@ -28,67 +25,68 @@ if TYPE_CHECKING:
     examples=[
         "winlayers load -i images.tar            # what 'docker save' wrote",
         "docker save app | winlayers load",
+        "winlayers load --all-platforms oci.tar  # indexes whole",
     ],
+)
+@click.argument(
+    "file", required=False, type=click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 )
 @click.option(
     "-i",
     "--input",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    "named",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
     metavar="FILE",
-    help="The archive; standard input by default.",
+    help="The same as FILE, as 'docker load' has it.",
+)
+@click.option(
+    "--all-platforms", is_flag=True, help="Indexes whole, of archives that are a layout of OCI."
 )
 @json_option
 @pass_session
-def run(session: Session, file: Path | None) -> None:
-    """Get all images that 'docker save' wrote into an archive into the store, under their names there.
+def run(session: Session, file: Path | None, named: Path | None, *, all_platforms: bool) -> None:
+    """Get all images of an archive into the store, under the names that they have there, and print the names.
 
-    Of an image without a name 'winlayers pull docker-archive:FILE:@0 --as NAME' gets the first one. Prints the names.
+    FILE is an archive as 'docker save' writes it or a tar of an OCI image layout, compressed or not; standard input by
+    default, or for -. What comes through a pipe or is compressed is kept in the folder for temporary files meanwhile.
+    Of an image without a name 'winlayers pull docker-archive:FILE:@0 --as NAME' gets the first one.
     """
-    with session.start_writer_ahead(), _archive(session, file) as path:
-        for name in _names(path):
-            copied = _load_one(session, path, name)
+    if file is not None and named is not None:
+        raise InvalidArgument(f"both {file} and {named} cannot be loaded at once")
+    options = CopyOptions(all_platforms=all_platforms)
+    given = file or named or STANDARD_INPUT
+    with session.start_writer_ahead(), plain_archive(session, given) as path:
+        for one in _with_names(session, archived_names(path, whole_indexes=all_platforms), given):
+            copied = _load_one(session, one, options)
             if session.is_json:
                 digest = str(copied.descriptor.digest)
-                session.out.rows([{"name": name, "digest": digest}])
+                session.out.rows([{"name": one.name, "digest": digest}])
             else:
-                session.out.line(name)
+                session.out.line(one.name)
 
 
-def _names(path: Path) -> list[str]:
-    from winlayers.oci.dockerarchive import open_docker_archive
-
-    with open_docker_archive(path) as source:
-        names = [name for image in source.images() for name in image.names]
-    if not names:
+def _with_names(session: Session, found: list[ArchivedName], given: Path) -> list[ArchivedName]:
+    told = "FILE" if given == STANDARD_INPUT else str(given)
+    named = [one for one in found if one.name]
+    nameless = [one for one in found if not one.name]
+    if not named:
+        place = f"docker-archive:{told}"
+        if nameless:
+            place = f"{nameless[0].transport}:{told}:{nameless[0].image}"
         raise ImageNotFound(
-            f"no image in {path} has a name; 'winlayers pull docker-archive:{path} --as NAME' gives it one"
+            f"no image in {told} has a name; 'winlayers pull {place} --as NAME' gives it one"
         )
-    return names
+    for one in nameless:
+        session.note(
+            f"left out an image without a name; 'winlayers pull {one.transport}:{told}:{one.image} --as NAME' "
+            "gives it one"
+        )
+    return named
 
 
-def _load_one(session: Session, path: Path, name: str) -> CopiedImage:
-    from winlayers.oci.dockerarchive import open_docker_archive
-
-    sink_name = ImageName(STORE, name)
+def _load_one(session: Session, image: ArchivedName, options: CopyOptions) -> CopiedImage:
     with (
-        open_docker_archive(path, name) as source,
-        open_sink(session, sink_name, RegistryOptions()) as sink,
+        image.open() as source,
+        open_sink(session, ImageName(STORE, image.name), RegistryOptions()) as sink,
     ):
-        return run_copy(session, source, sink, CopyOptions(), f"loading {name}")
-
-
-@contextmanager
-def _archive(session: Session, file: Path | None) -> Iterator[Path]:
-    """The archive as a file: one that comes through a pipe is kept until all is read, as it is read in no order."""
-    if file is not None:
-        yield file
-        return
-    if sys.stdin is None or sys.stdin.isatty():
-        raise InvalidArgument("an archive does not come from a terminal; use -i FILE, or a pipe")
-    tmpdir = session.config().tmpdir or session.home / "tmp"
-    tmpdir.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=tmpdir, prefix="winlayers-load-") as staged:
-        shutil.copyfileobj(sys.stdin.buffer, staged, 1 << 20)
-        staged.flush()
-        yield Path(staged.name)
+        return run_copy(session, source, sink, options, f"loading {image.name}")

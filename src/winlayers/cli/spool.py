@@ -1,0 +1,138 @@
+"""An archive that comes through a pipe or is compressed, kept as a plain file for as long as it is read.
+
+Whoever looks for members of a tar needs to read it from the middle. The disk is never filled to its last byte: others
+work on it too, and what is decompressed may be of any size.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from winlayers.cli.session import Session
+from winlayers.cli.target import staging
+from winlayers.errors import InvalidArgument, NoSpace
+
+if TYPE_CHECKING:
+    from winlayers.base.progress import Progress
+
+STANDARD_INPUT = Path("-")
+
+_RESERVE = 64 << 20
+_SMALL_RESERVE = 50  # of a small disk this part of it, 2 %
+_CHECK_STEP = 8 << 20
+_BLOCK_SIZE = 1 << 20
+
+
+class _Disk(Protocol):
+    """What ``shutil.disk_usage`` tells."""
+
+    @property
+    def total(self) -> int: ...
+
+    @property
+    def free(self) -> int: ...
+
+
+@contextmanager
+def plain_archive(session: Session, file: Path) -> Iterator[Path]:
+    """An archive as a plain file that can be read from the middle.
+
+    Args:
+        session: whose folder for temporary files is used, and which tells how far it is.
+        file: the archive, plain or compressed; ``STANDARD_INPUT`` for standard input.
+    Raises:
+        InvalidArgument: standard input is a terminal.
+        Malformed: what it is compressed with is damaged.
+        NoSpace: the temporary file would fill the disk.
+        OSError: it cannot be read.
+    """
+    if file == STANDARD_INPUT:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise InvalidArgument(
+                "an archive does not come from a terminal; give a FILE, or a pipe"
+            )
+        with _spooled(session, sys.stdin.buffer) as path:
+            yield path
+        return
+    with open(file, "rb", buffering=0) as source:
+        if _is_plain(source):
+            yield file
+            return
+        with _spooled(session, source) as path:
+            yield path
+
+
+def _is_plain(source: BinaryIO) -> bool:
+    from winlayers.base.compression import Compression, detect
+    from winlayers.base.fileobj import read_at
+
+    if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+        return False
+    return detect(read_at(source.fileno(), 0, 4)) is Compression.NONE
+
+
+@contextmanager
+def _spooled(session: Session, source: BinaryIO) -> Iterator[Path]:
+    from winlayers.base.compression import open_decompressed
+    from winlayers.cli.progress import shown
+
+    with staging(session) as tmpdir:
+        descriptor, name = tempfile.mkstemp(dir=tmpdir, prefix="winlayers-archive-")
+        path = Path(name)
+        try:
+            with (
+                open(descriptor, "wb", buffering=0) as target,
+                open_decompressed(source) as content,
+                shown(session.progress, "keeping the archive", None) as progress,
+            ):
+                _keep(session, content, target, tmpdir, progress)
+            yield path
+        finally:
+            path.unlink()
+
+
+def _keep(
+    session: Session, content: BinaryIO, target: BinaryIO, tmpdir: Path, progress: Progress
+) -> None:
+    from winlayers.base.fileobj import write_all
+
+    size = unchecked = 0
+    check_space(tmpdir, size, _free_disk(tmpdir))
+    while block := content.read(_BLOCK_SIZE):
+        session.cancel.check()
+        unchecked += len(block)
+        if unchecked >= _CHECK_STEP:
+            unchecked = 0
+            check_space(tmpdir, size, _free_disk(tmpdir))
+        write_all(target, memoryview(block))
+        size += len(block)
+        progress.advance(len(block))
+
+
+def _free_disk(folder: Path) -> _Disk:
+    return shutil.disk_usage(folder)
+
+
+def check_space(folder: Path, size: int, disk: _Disk) -> None:
+    """See that the disk has room for more than what is left alone.
+
+    Args:
+        folder: on it.
+        size: bytes that were kept so far.
+        disk: what it has.
+    Raises:
+        NoSpace: it does not.
+    """
+    if disk.free < min(_RESERVE, disk.total // _SMALL_RESERVE):
+        raise NoSpace(
+            f"only {disk.free} bytes are left on the disk of {folder}, after {size} bytes of the archive; free some "
+            "space, have --tmpdir on another disk, or give an uncompressed archive as a FILE, which is not copied"
+        )
