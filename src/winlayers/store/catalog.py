@@ -12,7 +12,7 @@ A *key* is a digest (of a document or blob, with its colon) or the id of a layer
 *made* once the driver has it whole; a row that is not made belongs to who makes it, or to a crash. Two transactions
 that write exclude each other, also between processes, so whoever publishes or removes a file does that in one.
 
-This module touches no other file, and knows nothing of the driver.
+This module touches no other file but the ``spare`` room beside it, and knows nothing of the driver.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from winlayers.base.processes import is_running, process_start_time
 from winlayers.driver.database import open_database
 from winlayers.errors import NoSpace, StoreCorrupt, UnknownFeature
 from winlayers.oci.model import Descriptor
+from winlayers.store.spare import Spare
 
 #: Each brings a catalog of the schema that is its place here to the next one.
 _STEPS: tuple[tuple[str, ...], ...] = (
@@ -234,9 +235,10 @@ class Catalog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._spare = Spare(path.with_suffix(".spare"))
         # SQLite makes those who wait sleep, up to a tenth of a second; threads of one process need not.
         self._turn = threading.Lock()
-        with self._connection() as db:
+        with self._spare.lent(), self._connection() as db:
             is_present = self._version(db) == SCHEMA_VERSION
         if not is_present:
             self._bring_up()
@@ -244,7 +246,7 @@ class Catalog:
     @contextmanager
     def reading(self) -> Iterator[Records]:
         """All rows as they are at one moment."""
-        with self._connection() as db:
+        with self._spare.lent(), self._connection() as db:
             db.execute("BEGIN")
             yield Records(db)
             db.execute("ROLLBACK")
@@ -252,7 +254,7 @@ class Catalog:
     @contextmanager
     def still(self) -> Iterator[Records]:
         """All rows, and nobody changes them, or removes a file, as long as the block lasts."""
-        with self._connection() as db:
+        with self._spare.lent(), self._connection() as db:
             db.execute("BEGIN IMMEDIATE")
             yield Records(db)
             db.execute("ROLLBACK")
@@ -264,6 +266,12 @@ class Catalog:
             db.execute("BEGIN IMMEDIATE")
             yield Records(db)
             db.execute("COMMIT")
+
+    @contextmanager
+    def clearing(self) -> Iterator[Records]:
+        """A change that gives room back, or helps to: one that succeeds on a full disk too; see ``writing``."""
+        with self._spare.lent(), self.writing() as records:
+            yield records
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:

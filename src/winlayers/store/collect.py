@@ -74,7 +74,7 @@ class Collector:
             compressed: the compressed blobs of layers too, where the driver has the layer and nobody reads its
                 image: such images cannot be pushed or saved as they were until they are pulled again.
         """
-        with self._catalog.writing() as records:
+        with self._catalog.clearing() as records:
             records.drop_dead_leases()
             needed = needed_keys(records)
             blobs = self._forget_documents_and_blobs(records, needed)
@@ -97,7 +97,7 @@ class Collector:
 
     def recover(self) -> None:
         """Remove what crashes left half-done; what they had done whole stays until a collection."""
-        with self._catalog.writing() as records:
+        with self._catalog.clearing() as records:
             records.drop_dead_leases()
             held = records.held()
             left = [row for row in records.layers() if not row.is_made and row.layer_id not in held]
@@ -136,7 +136,7 @@ class Collector:
 
     def _sweep(self) -> int:
         self._layers.remove_free_locks()
-        with self._catalog.writing() as records:
+        with self._catalog.clearing() as records:
             return self._files.sweep(records.blobs(), records.leases())
 
 

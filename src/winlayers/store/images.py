@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Self
 
@@ -201,14 +202,22 @@ class Images:
 
 
 class StoreEndpoint:
-    """What source and sink share: a name, and a lease as long as they are open."""
+    """What source and sink share: a name, and a lease as long as they are open.
 
-    def __init__(self, images: Images, name: str) -> None:
+    Args:
+        images: of the store.
+        name: what the user called it.
+        beginning: the change of the catalog in which the lease begins.
+    """
+
+    def __init__(
+        self, images: Images, name: str, beginning: AbstractContextManager[Records]
+    ) -> None:
         self._images = images
         self._catalog = images.catalog
         self._layers = images.layers
         self._given = name
-        with self._catalog.writing() as records:
+        with beginning as records:
             self._lease = records.add_lease()
 
     @property
@@ -218,7 +227,7 @@ class StoreEndpoint:
 
     def close(self) -> None:
         """End the lease."""
-        with self._catalog.writing() as records:
+        with self._catalog.clearing() as records:
             records.drop_lease(self._lease)
 
     def __enter__(self) -> Self:
@@ -242,6 +251,10 @@ class StoreSource(StoreEndpoint):
         name: of an image, or the beginning of a digest.
     """
 
+    def __init__(self, images: Images, name: str) -> None:
+        # Also on a full disk: to save an image elsewhere is a way to make room.
+        super().__init__(images, name, images.catalog.clearing())
+
     def resolve(self) -> Descriptor:
         """What the name leads to; it stays while this is open.
 
@@ -249,7 +262,7 @@ class StoreSource(StoreEndpoint):
             ImageNotFound: nothing.
             InvalidReference: several things.
         """
-        with self._catalog.writing() as records:
+        with self._catalog.clearing() as records:
             found = self._images.find(records, self._given)
             records.hold(self._lease, str(found.digest))
         return found
@@ -289,7 +302,7 @@ class StoreSink(StoreEndpoint):
     ) -> None:
         self._reference = Reference.parse(name).with_default_tag()
         self._planned: dict[Digest, PlannedLayer] = {}
-        super().__init__(images, name)
+        super().__init__(images, name, images.catalog.writing())
         self._work = Work(self._lease, policy or ImportPolicy(), report)
 
     def expect(self, manifest_raw: bytes, config_raw: bytes) -> None:

@@ -281,7 +281,7 @@ class Layers:
             if row is None or row.is_made or is_wanted:
                 return None
             refusal = self._remove(row)
-            with self._catalog.writing() as records:
+            with self._catalog.clearing() as records:
                 if refusal is not None:
                     records.put_layer(replace(row, is_made=True))
                 else:

@@ -1,6 +1,7 @@
 """The store of images: what users name, over the driver that keeps layers.
 
     ROOT/catalog.db                     what there is, see ``catalog``
+    ROOT/catalog.spare                  room for when the disk is full, see ``spare``
     ROOT/blobs/<algorithm>/<digits>     manifests, indexes, configs and compressed layers, see ``blobs``
     ROOT/windowsfilter/<chain ID>/      the driver's layers
 
@@ -141,7 +142,7 @@ class Store:
         Raises:
             ImageNotFound: there is no such image.
         """
-        with self._catalog.writing() as records:
+        with self._catalog.clearing() as records:
             digest = self._images.find(records, name).digest
             tags = [one for one, leads_to in records.tags().items() if leads_to == digest]
             meant = _meant(name, tags)
