@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from winlayers.cli.foreignlayers import with_foreign_layers
 from winlayers.cli.session import Session
 from winlayers.errors import InvalidArgument, InvalidReference, Unsupported
 
@@ -98,12 +99,15 @@ def is_image_name(text: str) -> bool:
 def open_source(session: Session, name: ImageName, registry: RegistryOptions) -> ImageSource:
     """Open an image to be read; the caller closes.
 
+    A foreign layer that is not where the image is comes from its URLs.
+
     Args:
         session: whose store and environment are used.
         name: of the image.
         registry: how registries are spoken with.
     """
-    return _SOURCES[name.transport](session, name, registry)
+    source = _SOURCES[name.transport](session, name, registry)
+    return source if name.transport == "docker" else with_foreign_layers(session, source)
 
 
 def open_sink(

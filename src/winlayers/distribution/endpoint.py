@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import BinaryIO, Self, TypeVar
 
 from winlayers.base.digest import Digest
-from winlayers.distribution._http import Connections, shown
+from winlayers.distribution._http import Connections
 from winlayers.distribution._uploads import Upload
-from winlayers.distribution.client import Document, RepositoryClient, open_foreign
+from winlayers.distribution.client import Document, RepositoryClient
+from winlayers.distribution.foreign import PASSED_OVER, ForeignLayers
 from winlayers.distribution.registries import Registries
 from winlayers.distribution.retry import Patience
 from winlayers.errors import (
@@ -25,9 +26,6 @@ from winlayers.errors import (
     DistributionError,
     ImageNotFound,
     InvalidArgument,
-    Malformed,
-    NotFound,
-    TooLarge,
     WinlayersError,
 )
 from winlayers.oci.model import Descriptor, digest_bytes, parse_document
@@ -35,8 +33,6 @@ from winlayers.oci.reference import Reference
 
 Result = TypeVar("Result")
 
-_PASSED_OVER = (NotFound, DistributionError, Denied, Corrupt, Malformed, TooLarge)
-"""What a mirror may fail with, so that the next one is asked."""
 _KEPT_DOCUMENTS = 16
 
 
@@ -54,15 +50,15 @@ class RepositorySource:
             patience: how often to try again.
         """
         self._reference = reference.with_default_tag()
-        self._patience = patience or Patience()
         self._connections = Connections(registries)
+        self._foreign = ForeignLayers(registries, connections=self._connections, patience=patience)
         self._places = [
             RepositoryClient(
                 host,
                 repository,
                 registries,
                 connections=self._connections,
-                patience=self._patience,
+                patience=patience,
             )
             for host, repository in _places_of(reference, registries)
         ]
@@ -132,7 +128,7 @@ class RepositorySource:
         except (BlobNotFound, DistributionError, Denied) as error:
             if not descriptor.urls:
                 raise
-            return self._open_foreign(descriptor, offset, error)
+            return self._foreign.open(descriptor, offset, error)
 
     def close(self) -> None:
         """Close all connections."""
@@ -144,28 +140,13 @@ class RepositorySource:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _open_foreign(self, descriptor: Descriptor, offset: int, first: WinlayersError) -> BinaryIO:
-        for url in descriptor.urls:
-            try:
-                return open_foreign(
-                    self._connections,
-                    url,
-                    descriptor.digest,
-                    descriptor.size,
-                    offset,
-                    self._patience,
-                )
-            except _PASSED_OVER as error:
-                first.add_note(f"from {shown(url)}: {error}")
-        raise first
-
     def _first(self, action: Callable[[RepositoryClient], Result]) -> Result:
         """What the first place gives that has it; the registry itself comes last and its error counts."""
         notes: list[str] = []
         for place in self._places[:-1]:
             try:
                 return action(place)
-            except _PASSED_OVER as error:
+            except PASSED_OVER as error:
                 notes.append(f"from the mirror {place.host}: {error}")
         try:
             return action(self._places[-1])

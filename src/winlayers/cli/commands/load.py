@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from winlayers.cli.copyrun import CopyOptions, run_copy
+from winlayers.cli.foreignlayers import with_foreign_layers
 from winlayers.cli.imagenames import STORE, ImageName, open_sink
 from winlayers.cli.loadedimages import ArchivedName, archived_names
 from winlayers.cli.options import command, json_option, pass_session
@@ -86,7 +87,7 @@ def _with_names(session: Session, found: list[ArchivedName], given: Path) -> lis
 
 def _load_one(session: Session, image: ArchivedName, options: CopyOptions) -> CopiedImage:
     with (
-        image.open() as source,
+        with_foreign_layers(session, image.open()) as source,
         open_sink(session, ImageName(STORE, image.name), RegistryOptions()) as sink,
     ):
         return run_copy(session, source, sink, options, f"loading {image.name}")

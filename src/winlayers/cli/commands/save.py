@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from winlayers.cli.copyrun import CopyOptions, run_copy
+from winlayers.cli.foreignlayers import with_foreign_layers
 from winlayers.cli.options import command, pass_session
 from winlayers.cli.savedimages import AddedImage
 from winlayers.cli.session import Session
@@ -60,9 +61,9 @@ def run(
     *first, (last, last_name) = zip(images, names, strict=True)
     with _open(file, kind, last_name) as archive:
         for image, name in first:
-            with store.open_source(image) as source:
+            with with_foreign_layers(session, store.open_source(image)) as source:
                 run_copy(session, source, AddedImage(archive, name), options, f"saving {image}")
-        with store.open_source(last) as source:
+        with with_foreign_layers(session, store.open_source(last)) as source:
             run_copy(session, source, archive, options, f"saving {last}")
 
 
