@@ -18,6 +18,7 @@ import click
 
 from winlayers.base.progress import Progress
 from winlayers.base.units import human_size
+from winlayers.cli.hostbuild import host_build
 from winlayers.cli.manybars import ManyProgress, NoProgress, choose_many
 from winlayers.cli.output import count_of
 from winlayers.cli.session import Session, standard_error
@@ -138,6 +139,7 @@ def run_copy(
             source,
             sink,
             platform=None if is_chosen else wanted_platform(session),
+            host_build=host_build(),
             machine=machine_platform.machine(),
             all_platforms=options.all_platforms,
             foreign=options.foreign,

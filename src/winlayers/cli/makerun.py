@@ -23,6 +23,7 @@ from winlayers.cli.copyrun import (
     run_copy,
     wanted_platform,
 )
+from winlayers.cli.hostbuild import host_build
 from winlayers.cli.imagenames import (
     ImageName,
     complete_image,
@@ -176,7 +177,9 @@ def opened_base(
             wanted = Platform.parse(platform)
         elif like is not None and source.resolve().media_type in mediatypes.INDEXES:
             wanted = like.config.platform
-        selected = select_image(source, wanted, machine=machine_platform.machine())
+        selected = select_image(
+            source, wanted, host_build=host_build(), machine=machine_platform.machine()
+        )
         note_choice(session, selected.choice)
         yield read_image(source, selected.manifest)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from winlayers.cli.copyrun import note_choice, wanted_platform
+from winlayers.cli.hostbuild import host_build
 from winlayers.cli.imagenames import open_source, parse_image_name
 from winlayers.cli.session import Session
 
@@ -61,6 +62,8 @@ def open_image(session: Session, text: str, registry: RegistryOptions) -> Iterat
 
     with open_source(session, parse_image_name(text), registry) as source:
         wanted = wanted_platform(session)
-        selected = select_image(source, wanted, machine=machine_platform.machine())
+        selected = select_image(
+            source, wanted, host_build=host_build(), machine=machine_platform.machine()
+        )
         note_choice(session, selected.choice)
         yield OpenImage(source, source.resolve(), selected)
