@@ -149,7 +149,8 @@ def copy_image(
     Raises:
         ImageNotFound, BlobNotFound: something is not there.
         Corrupt, DigestMismatch: something is not what its digest says.
-        Malformed, TooLarge, Unsupported: a document is not what is taken; see ``selecting``.
+        Malformed, TooLarge, Unsupported: a document is not what is taken; see ``selecting``. One that is known by
+            another digest than SHA-256 is not either, as a sink would keep it where that does not lead.
         InvalidArgument: arguments that do not fit together.
         Cancelled: it was asked for.
     """
@@ -163,6 +164,7 @@ def copy_image(
         selected = select_image(source, platform, host_build=host_build, machine=machine)
         told.selected(selected)
         old = [(selected.descriptor, selected.manifest)]
+    _check_digests(source, old)
     flag.check()
     documents = without_foreign_layers(old) if foreign == "upload" else old
     rewritten = tuple(
@@ -193,6 +195,15 @@ def _check_arguments(
         raise InvalidArgument(f"foreign layers can be dealt with by {FOREIGN}, not by {foreign!r}")
     if not 1 <= jobs <= MAX_JOBS:
         raise InvalidArgument(f"{jobs} blobs at once are not possible; 1 to {MAX_JOBS} are")
+
+
+def _check_digests(source: ImageSource, documents: Documents) -> None:
+    for descriptor, document in documents:
+        if descriptor.digest.algorithm != "sha256":
+            raise Unsupported(
+                f"document {descriptor.digest} of {source.name} cannot be copied, as documents are known by SHA-256 at "
+                f"their new place; by that it is {document.digest}"
+            )
 
 
 def _check_preserved(sink: ImageSink, rewritten: tuple[tuple[Digest, Digest], ...]) -> None:

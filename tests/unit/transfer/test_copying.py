@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import BinaryIO
 
 import pytest
@@ -27,7 +29,7 @@ from winlayers.errors import (
     Unsupported,
 )
 from winlayers.oci import mediatypes
-from winlayers.oci.building import build_manifest, describe
+from winlayers.oci.building import build_index, build_manifest, describe
 from winlayers.oci.model import Descriptor, Manifest, digest_bytes, parse_document
 from winlayers.oci.platform import Platform
 from winlayers.transfer import checked, copying
@@ -340,3 +342,33 @@ def test_docker_documents_stay_dockers() -> None:
     source, sink = MemoryImages(), MemoryImages()
     put_image(source, make_image(LAYERS, is_docker=True))
     assert copy_image(source, sink).descriptor.media_type == mediatypes.DOCKER_MANIFEST
+
+
+@pytest.mark.parametrize("all_platforms", [False, True])
+def test_document_known_by_another_digest_is_refused_before_a_blob_comes(
+    *, all_platforms: bool
+) -> None:
+    """A sink would keep it by SHA-256, and the index would lead to nothing."""
+    source, sink = MemoryImages(), MemoryImages("sink:")
+    image = make_image(LAYERS[:2])
+    put_image(source, image)
+    raw = image.manifest.raw
+    digest = Digest("sha512", hashlib.sha512(raw).hexdigest())
+    source.documents[digest] = raw
+    entry = Descriptor(image.manifest.media_type, digest, len(raw), platform=WINDOWS)
+    source.add_document(build_index([entry]))
+    with pytest.raises(Unsupported, match=f"{digest} of memory: .* {image.manifest.digest}"):
+        copy_image(source, sink, all_platforms=all_platforms)
+    assert sink.events == []
+
+
+def test_layer_may_have_another_digest() -> None:
+    source, sink = MemoryImages(), MemoryImages("sink:")
+    image = make_image(LAYERS[:1])
+    layer = image.manifest.layers[0]
+    digest = Digest("sha512", hashlib.sha512(LAYERS[0]).hexdigest())
+    manifest = build_manifest(image.manifest.config, [replace(layer, digest=digest)])
+    source.blobs = {**image.blobs, digest: LAYERS[0]}
+    source.add_document(manifest)
+    copy_image(source, sink)
+    assert sink.blobs[digest] == LAYERS[0]
