@@ -11,6 +11,7 @@ def host_build() -> int | None:
     Source: ``sys.getwindowsversion`` of the Python documentation: ``platform_version`` is that of Windows itself, and
     not the one that suits a program.
     """
+    build: int | None = None
     if sys.platform == "win32":
-        return sys.getwindowsversion().platform_version[2]
-    return None
+        build = sys.getwindowsversion().platform_version[2]
+    return build
