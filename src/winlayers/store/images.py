@@ -414,23 +414,31 @@ class StoreSink(StoreEndpoint):
             staged.write(document.raw)
             staged.finish()
             with self._catalog.writing() as records:
+                holders: list[str] = []
                 if isinstance(document, Manifest):
-                    self._check_there(records, document, made)
+                    holders = self._check_there(records, document, made)
                 for one in planned:
                     if not self._layers.is_made(records, one.layer_id):
                         raise BlobNotFound(f"layer {one.layer_id} was removed meanwhile")
                 self._images.files.publish(staged, document.digest)
                 records.add_blob(document.digest, len(document.raw))
-                records.add_document(document.digest, document.media_type, needed)
+                records.add_document(document.digest, document.media_type, [*needed, *holders])
                 records.hold(self._lease, str(document.digest))
 
-    def _check_there(self, records: Records, manifest: Manifest, made: set[Digest]) -> None:
+    def _check_there(self, records: Records, manifest: Manifest, made: set[Digest]) -> list[str]:
+        """See that all blobs are there; ids of layers of other images whose tars are such blobs."""
+        holders: list[str] = []
         for one in (manifest.config, *manifest.layers):
-            is_there = one.digest in made or self._layers.has_file(records, one.digest)
-            if not is_there and not one.is_foreign:
+            if one.digest in made or self._layers.has_file(records, one.digest):
+                continue
+            holder = self._layers.holder_of(records, one.digest)
+            if holder is not None:
+                holders.append(holder.layer_id)
+            elif not one.is_foreign:
                 raise BlobNotFound(
                     f"manifest {manifest.digest} needs blob {one.digest}, which was not put into the store"
                 )
+        return holders
 
 
 def _tag_of(reference: Reference) -> str:

@@ -281,6 +281,22 @@ def test_image_that_is_not_for_windows_is_kept_as_blobs(store: Store) -> None:
     assert blob_of(store, "linux", layer) == image.blobs[layer.digest]
 
 
+def test_image_shares_a_tar_that_is_a_layer_of_another_one(store: Store) -> None:
+    windows = an_image([BASE, UPPER], plain=[0, 1])
+    linux = an_image([BASE], platform=LINUX, plain=[0])
+    put_image(store, "windows", windows)
+    put_image(store, "linux", linux)
+    layer = linux.manifest.layers[0]
+    assert blob_of(store, "linux", layer) == BASE
+    store.untag("windows")
+    store.prune()
+    assert blob_of(store, "linux", layer) == BASE
+    assert store.driver.exists(windows.layer_ids[0])
+    store.untag("linux")
+    store.prune()
+    assert store.driver.layers() == []
+
+
 def test_foreign_layer_keeps_its_type_and_urls(store: Store) -> None:
     image = an_image([BASE, UPPER], foreign=[0])
     put_image(store, "foreign", image)
