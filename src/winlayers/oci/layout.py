@@ -143,6 +143,7 @@ class LayoutSink:
         self._tag = tag
         path.mkdir(parents=True, exist_ok=True)
         self._folder = Folder(path, sync=sync)
+        self._used: set[Parts] = set()
         self._writing = FileLock(path / f"{OWN_PREFIX}writing.lock")
         self._changing = FileLock(path / f"{OWN_PREFIX}index.lock")
         try:
@@ -169,7 +170,11 @@ class LayoutSink:
 
     def has_blob(self, descriptor: Descriptor) -> bool:
         """See ``ImageSink``."""
-        return self._folder.size(blob_place(descriptor.digest)) == descriptor.size
+        place = blob_place(descriptor.digest)
+        is_there = self._folder.size(place) == descriptor.size
+        if is_there:
+            self._used.add(place[:-1])  # whoever put it there need not have waited for the disk
+        return is_there
 
     def put_blob(self, descriptor: Descriptor, source: BinaryIO) -> None:
         """See ``ImageSink``.
@@ -180,6 +185,7 @@ class LayoutSink:
         place = blob_place(descriptor.digest)
         self._folder.make_folder(place[:-1])
         self._folder.receive(place, source, descriptor.size)
+        self._used.add(place[:-1])
 
     def put_document(self, raw: bytes, media_type: str) -> None:
         """See ``ImageSink``."""
@@ -200,8 +206,7 @@ class LayoutSink:
         """
         if not self.has_blob(descriptor):
             raise _missing(self.name, descriptor)
-        place = blob_place(descriptor.digest)
-        self._folder.sync(place[:-1], place[:1])
+        self._folder.sync(*sorted(self._used), (BLOBS,))
         with self._changing.acquire():
             try:
                 index = add_entry(_read_index(self._folder), descriptor, tag)

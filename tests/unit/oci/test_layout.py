@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.endpoints import MemoryImage, an_image, an_index, content_of, copy, fill
+from winlayers.base.digest import digest_of
 from winlayers.base.locking import FileLock
 from winlayers.errors import (
     AlreadyExists,
@@ -218,6 +220,39 @@ def test_failure_in_commit_leaves_the_old_image(
     with open_layout(tmp_path, "x") as source:
         assert source.resolve().digest == old.top.digest
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_folders_of_all_blobs_are_on_the_disk_before_the_index_names_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+
+    def note(path: Path) -> None:
+        events.append(str(path.relative_to(tmp_path)))
+
+    image = an_image("a")
+    raw = b"of another algorithm"
+    with LayoutSink(tmp_path) as sink:
+        top = fill(sink, image)
+        digest = digest_of(io.BytesIO(raw), "sha512")
+        sink.put_blob(Descriptor(mediatypes.OCI_LAYER, digest, len(raw)), io.BytesIO(raw))
+        monkeypatch.setattr("winlayers.base.atomic.sync_directory", note)
+        sink.commit(top)
+    assert events == ["blobs/sha256", "blobs/sha512", "blobs", "."]
+
+
+def test_folder_of_a_blob_that_was_there_is_brought_to_the_disk_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = an_image("a")
+    with LayoutSink(tmp_path, sync=False) as sink:
+        fill(sink, image)
+    synced: list[Path] = []
+    monkeypatch.setattr("winlayers.base.atomic.sync_directory", synced.append)
+    with LayoutSink(tmp_path) as sink:
+        assert sink.has_blob(image.top)
+        sink.commit(image.top)
+    assert tmp_path / "blobs" / "sha256" in synced
 
 
 def test_folder_with_other_things_is_not_taken(tmp_path: Path) -> None:
