@@ -21,7 +21,7 @@ from typing import BinaryIO, Protocol, Self
 
 from winlayers.base.digest import Digest
 from winlayers.distribution._failures import failure_of
-from winlayers.distribution._http import Answer, resolve_url
+from winlayers.distribution._http import Answer, origin_of, resolve_url, shown
 from winlayers.distribution.retry import Patience
 from winlayers.errors import Corrupt, DistributionError
 
@@ -161,7 +161,27 @@ class Upload:
     def _follow(self, answer: Answer) -> None:
         answer.close()
         if location := answer.headers.get("Location"):
-            self.location = resolve_url(answer.url, location)
+            self.location = follow_location(answer, location, self.what)
+
+
+def follow_location(answer: Answer, location: str, what: str) -> str:
+    """The URL where an upload goes on, as an answer names it.
+
+    Args:
+        answer: to a request of the upload.
+        location: its header.
+        what: how errors name the blob.
+    Raises:
+        DistributionError: it is no URL, or leaves TLS, so that others could read or change the bytes.
+    """
+    url = resolve_url(answer.url, location)
+    if answer.origin.scheme == "https" and origin_of(url).scheme != "https":
+        raise DistributionError(
+            f"sending {what}: {answer.origin.authority} wants it sent on without TLS, to {shown(url)}; "
+            "its address is set wrongly there",
+            status=answer.status,
+        )
+    return url
 
 
 class _Chunks:

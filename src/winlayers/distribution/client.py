@@ -32,7 +32,7 @@ from winlayers.distribution._http import (
     resolve_url,
     shown,
 )
-from winlayers.distribution._uploads import Upload
+from winlayers.distribution._uploads import Upload, follow_location
 from winlayers.distribution.auth import Login
 from winlayers.distribution.credentials import Credentials, find_credentials
 from winlayers.distribution.registries import (
@@ -315,7 +315,7 @@ class RepositoryClient:
             raise DistributionError(f"sending {what} to {self.name}: it is not told where to")
         return Upload(
             lambda method, url, headers, body: self._ask(method, url, self._push, headers, body),
-            resolve_url(answer.url, location),
+            follow_location(answer, location, f"{what} to {self.name}"),
             self._patience,
             lambda: self.has_blob(digest),
             f"{what} to {self.name}",

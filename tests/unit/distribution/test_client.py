@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import AUTHORITY, server_context
 from tests.support.registry import (
     Registry,
     cut,
@@ -18,6 +20,7 @@ from tests.support.registry import (
     lose_answer,
     redirect,
     reply,
+    serve_registry,
     stall,
     status,
 )
@@ -571,6 +574,26 @@ def test_upload_that_leads_nowhere_is_an_error(
     registry.on("POST", "/uploads/", fault)
     with pytest.raises(DistributionError):
         push(client, b"x")
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_upload_that_would_leave_tls_is_refused(
+    open_registry: Callable[[], Registry], patience: Patience, tmp_path: Path, method: str
+) -> None:
+    plain = open_registry()
+    authority = tmp_path / "ca.pem"
+    authority.write_text(AUTHORITY)
+    with serve_registry(server_context(tmp_path)) as registry:
+        registries = Registries(connect_seconds=5.0, silent_seconds=5.0)
+        known = registries.with_host(registry.host, HostSettings(ca_file=authority))
+        client = RepositoryClient(registry.host, "a/b", known, patience=patience)
+        location = f"{plain.url}/v2/a/b/blobs/uploads/there?secret=1"
+        registry.on(method, "/uploads/", status(202, Location=location))
+        with pytest.raises(DistributionError, match="without TLS") as caught:
+            push(client, BLOB, chunk_size=1 << 16)
+        client.close()
+    assert "secret" not in str(caught.value)
+    assert plain.requests == []
 
 
 # Tags
