@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO, Protocol, Self
 
 from winlayers.base.digest import Digest
-from winlayers.errors import BlobNotFound, Malformed, Unsupported
+from winlayers.errors import BlobNotFound, Unsupported
 from winlayers.oci import mediatypes
 from winlayers.oci.building import describe, edit_manifest
 from winlayers.oci.endpoint import ImageSource
-from winlayers.oci.model import Descriptor, ImageConfig, Manifest
+from winlayers.oci.model import Descriptor, ImageConfig, Manifest, pair_layers
 from winlayers.oci.platform import Platform
 from winlayers.transfer.checked import read_config
 from winlayers.transfer.selecting import has_image_config, select_image
@@ -64,8 +64,10 @@ class BaseImage:
     @property
     def layers(self) -> tuple[ImageLayer, ...]:
         """The base layer first."""
-        pairs = zip(self.manifest.layers, self.config.diff_ids, strict=True)
-        return tuple(ImageLayer(descriptor, diff_id, self.source) for descriptor, diff_id in pairs)
+        return tuple(
+            ImageLayer(descriptor, diff_id, self.source)
+            for descriptor, diff_id in pair_layers(self.manifest, self.config)
+        )
 
 
 def open_image(source: ImageSource, platform: Platform | None = None) -> BaseImage:
@@ -95,9 +97,7 @@ def read_image(source: ImageSource, manifest: Manifest) -> BaseImage:
     if not has_image_config(manifest):
         raise Unsupported(f"{source.name} is no image with layers, so none can be made of it")
     config = read_config(source, manifest)
-    if len(manifest.layers) != len(config.diff_ids):
-        counts = f"{len(manifest.layers)} layers, its config {len(config.diff_ids)}"
-        raise Malformed("manifest", f"{source.name} has {counts}")
+    pair_layers(manifest, config)  # which refuses what does not fit together
     if config.platform.os != "windows":
         raise Unsupported(f"{source.name} is an image for {config.platform}, not for Windows")
     return BaseImage(source, manifest, config)

@@ -185,7 +185,7 @@ def test_image_whose_manifest_has_other_layers_than_its_config_is_malformed() ->
     assert isinstance(image.source, MemoryImages)
     broken.blobs = image.source.blobs
     broken.add_document(edit_manifest(image.manifest, layers=image.manifest.layers[:1]))
-    with pytest.raises(Malformed, match="1 layers, its config 2"):
+    with pytest.raises(Malformed, match="1 layers, and its config 2"):
         open_image(broken)
 
 
