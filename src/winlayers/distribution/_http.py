@@ -20,11 +20,12 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import unquote, urljoin
 
 import urllib3
-from urllib3.connection import HTTPSConnection
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import Timeout, parse_url
 
 from winlayers._version import __version__
+from winlayers.distribution._heads import BoundedResponse
 from winlayers.distribution.registries import (
     HostSettings,
     Registries,
@@ -263,11 +264,10 @@ class Connections:
             origin.scheme, origin.host.strip("[]"), origin.port
         )
         manager = _open_proxy(proxy, options) if proxy else urllib3.PoolManager(**options)
-        if settings.insecure:
-            manager.pool_classes_by_scheme = {
-                "http": HTTPConnectionPool,
-                "https": _UncheckedPool,
-            }
+        manager.pool_classes_by_scheme = {
+            "http": _PlainPool,
+            "https": _UncheckedPool if settings.insecure else _CheckedPool,
+        }
         return manager
 
 
@@ -318,13 +318,15 @@ def _failure(error: urllib3.exceptions.HTTPError, what: str) -> DistributionErro
     if isinstance(error, urllib3.exceptions.ProxyError):
         return DistributionError(f"{what}: the proxy cannot be used", is_transient=False)
     if isinstance(error, urllib3.exceptions.SSLError):
-        reason = error.args[0] if error.args else ""
+        reason: object = error.args[0] if error.args else ""
         if isinstance(reason, ssl.SSLCertVerificationError):
             return DistributionError(
                 f"{what}: the certificate is not trusted: {reason.verify_message}; "
                 "name the authority that made it, or allow an insecure connection to this host"
             )
-        return DistributionError(f"{what}: TLS failed")
+        is_cut = isinstance(reason, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+        if not is_cut:
+            return DistributionError(f"{what}: TLS failed")
     if isinstance(error, urllib3.exceptions.NameResolutionError):
         return DistributionError(f"{what}: the name of the host is not known")
     if isinstance(error, urllib3.exceptions.NewConnectionError):
@@ -336,12 +338,28 @@ def _failure(error: urllib3.exceptions.HTTPError, what: str) -> DistributionErro
     return DistributionError(f"{what}: the connection was cut", is_transient=True)
 
 
-class _Unchecked(HTTPSConnection):
+class _Plain(HTTPConnection):
+    response_class = BoundedResponse
+
+
+class _Checked(HTTPSConnection):
+    response_class = BoundedResponse
+
+
+class _Unchecked(_Checked):
     """A connection that is not checked because somebody asked for that, so that nothing warns of it."""
 
     def connect(self) -> None:
         super().connect()
         self.is_verified = True
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _CheckedPool(HTTPSConnectionPool):
+    ConnectionCls = _Checked
 
 
 class _UncheckedPool(HTTPSConnectionPool):
