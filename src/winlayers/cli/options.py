@@ -187,6 +187,9 @@ raw_option = click.option(
     is_flag=True,
     help="Take and show the names in the tar (Files/, Hives/, UtilityVM/) instead of the container's C:.",
 )
+lenient_option = click.option(
+    "--lenient", is_flag=True, help="Keep names that Windows takes only by \\\\?\\ paths."
+)
 
 
 def write_options(shown: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:

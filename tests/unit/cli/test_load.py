@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.harness import Shell, Terminal
+from tests.support.builders import a_file, a_layer, layer_tar
+from tests.support.memoryimages import MemoryImages, put_image
+from tests.unit.cli.harness import BASE, Shell, Terminal
 from tests.unit.cli.images import an_image, put_layout
 from winlayers.cli import spool
+from winlayers.oci.archive import OciArchiveSink
+from winlayers.transfer.copying import copy_image
 
 MANIFEST = str(an_image().manifest.digest)
 
@@ -195,3 +199,19 @@ def rename(folder: Path, *annotations: dict[str, str]) -> None:
 def archive_of(shell: Shell, name: str) -> str:
     """A tar of a folder."""
     return shutil.make_archive(str(shell.folder / name), "tar", shell.folder / name)
+
+
+def test_odd_names_of_layers_need_to_be_lenient(bare: Shell) -> None:
+    image = an_image([BASE, layer_tar(a_layer(a_file("Files/a.", b"odd")))])
+    source = MemoryImages()
+    put_image(source, image)
+    archive = bare.folder / "odd.tar"
+    with OciArchiveSink(archive, "app:1") as sink:
+        copy_image(source, sink)
+    for command in (["load", str(archive)], ["pull", f"oci-archive:{archive}", "--as", "app:1"]):
+        refused = bare.run(*command, code=14).err
+        assert "--lenient" in refused
+        assert bare.run("images", "--names").lines == []
+        taken = bare.run(*command, "--lenient")
+        assert "name-trailing" in taken.err
+        bare.run("rmi", "app:1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from winlayers.cli.options import command, json_option, pass_session
+from winlayers.cli.options import command, json_option, lenient_option, pass_session
 from winlayers.cli.session import Session
 from winlayers.cli.target import complete_target, resolve_parent
 from winlayers.errors import InvalidArgument
@@ -44,9 +45,7 @@ _KEPT_FINDINGS = 1000
 @click.option("--digest", metavar="DIGEST", help="What FILE must have, as it is: sha256:….")
 @click.option("--diff-id", metavar="DIGEST", help="What the uncompressed tar must have: sha256:….")
 @click.option("--max-size", metavar="SIZE", help="Refuse an uncompressed tar of more: 20GB.")
-@click.option(
-    "--lenient", is_flag=True, help="Keep names that Windows takes only by \\\\?\\ paths."
-)
+@lenient_option
 @click.option(
     "--allow-unterminated",
     is_flag=True,
@@ -103,16 +102,18 @@ def run(
 
 
 class KeptFindings:
-    """What an import finds: the first of them, and how many; a hostile layer has millions."""
+    """What imports find: the first of it, and how much; a hostile layer has millions. Any thread may add."""
 
     def __init__(self) -> None:
         self.kept: list[Finding] = []
         self.count = 0
+        self._lock = threading.Lock()
 
     def add(self, finding: Finding) -> None:
-        self.count += 1
-        if len(self.kept) < _KEPT_FINDINGS:
-            self.kept.append(finding)
+        with self._lock:
+            self.count += 1
+            if len(self.kept) < _KEPT_FINDINGS:
+                self.kept.append(finding)
 
 
 def _limit(text: str | None) -> int | None:

@@ -9,12 +9,11 @@ import click
 
 from winlayers.cli.copyrun import CopyOptions, run_copy
 from winlayers.cli.foreignlayers import with_foreign_layers
-from winlayers.cli.imagenames import STORE, ImageName, open_sink
 from winlayers.cli.loadedimages import ArchivedName, archived_names
-from winlayers.cli.options import command, json_option, pass_session
-from winlayers.cli.registryoptions import RegistryOptions
+from winlayers.cli.options import command, json_option, lenient_option, pass_session
 from winlayers.cli.session import Session
 from winlayers.cli.spool import STANDARD_INPUT, plain_archive
+from winlayers.cli.storesink import opened_store_sink
 from winlayers.errors import ImageNotFound, InvalidArgument
 
 if TYPE_CHECKING:
@@ -43,9 +42,12 @@ if TYPE_CHECKING:
 @click.option(
     "--all-platforms", is_flag=True, help="Indexes whole, of archives that are a layout of OCI."
 )
+@lenient_option
 @json_option
 @pass_session
-def run(session: Session, file: Path | None, named: Path | None, *, all_platforms: bool) -> None:
+def run(
+    session: Session, file: Path | None, named: Path | None, *, all_platforms: bool, lenient: bool
+) -> None:
     """Get all images of an archive into the store, under the names that they have there, and print the names.
 
     FILE is an archive as 'docker save' writes it or a tar of an OCI image layout, compressed or not; standard input by
@@ -58,7 +60,7 @@ def run(session: Session, file: Path | None, named: Path | None, *, all_platform
     given = file or named or STANDARD_INPUT
     with session.start_writer_ahead(), plain_archive(session, given) as path:
         for one in _with_names(session, archived_names(path, whole_indexes=all_platforms), given):
-            copied = _load_one(session, one, options)
+            copied = _load_one(session, one, options, lenient=lenient)
             if session.is_json:
                 digest = str(copied.descriptor.digest)
                 session.out.rows([{"name": one.name, "digest": digest}])
@@ -85,9 +87,11 @@ def _with_names(session: Session, found: list[ArchivedName], given: Path) -> lis
     return named
 
 
-def _load_one(session: Session, image: ArchivedName, options: CopyOptions) -> CopiedImage:
+def _load_one(
+    session: Session, image: ArchivedName, options: CopyOptions, *, lenient: bool
+) -> CopiedImage:
     with (
         with_foreign_layers(session, image.open()) as source,
-        open_sink(session, ImageName(STORE, image.name), RegistryOptions()) as sink,
+        opened_store_sink(session, image.name, lenient=lenient) as sink,
     ):
         return run_copy(session, source, sink, options, f"loading {image.name}")

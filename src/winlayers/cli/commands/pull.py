@@ -9,13 +9,13 @@ from winlayers.cli.imagenames import (
     STORE,
     ImageName,
     complete_image,
-    open_sink,
     open_source,
     parse_image_name,
 )
-from winlayers.cli.options import command, json_option, pass_session
+from winlayers.cli.options import command, json_option, lenient_option, pass_session
 from winlayers.cli.registryoptions import RegistryOptions, mirror_option, registry_options
 from winlayers.cli.session import Session
+from winlayers.cli.storesink import opened_store_sink
 from winlayers.errors import InvalidReference
 
 
@@ -31,6 +31,7 @@ from winlayers.errors import InvalidReference
 @click.option(
     "--as", "name", metavar="NAME", help="What it is called in the store; needed for files."
 )
+@lenient_option
 @copy_options
 @registry_options
 @mirror_option
@@ -41,6 +42,7 @@ def run(
     image: str,
     *,
     name: str | None,
+    lenient: bool,
     options: CopyOptions,
     registry: RegistryOptions,
 ) -> None:
@@ -54,11 +56,11 @@ def run(
         source_name = ImageName("docker", source_name.place)
     if name is None and source_name.transport != "docker":
         raise InvalidReference(f"{source_name} has no name for the store; say --as NAME")
-    sink_name = ImageName(STORE, source_name.place if name is None else name)
+    stored_name = source_name.place if name is None else name
     with (
         session.start_writer_ahead(),
         open_source(session, source_name, registry) as source,
-        open_sink(session, sink_name, registry) as sink,
+        opened_store_sink(session, stored_name, lenient=lenient) as sink,
     ):
         copied = run_copy(session, source, sink, options, f"pulling {source_name.place}")
     print_copied(session, copied)
