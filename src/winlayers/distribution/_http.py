@@ -9,6 +9,7 @@ folders of certificates.
 
 from __future__ import annotations
 
+import logging
 import re
 import ssl
 import threading
@@ -336,6 +337,18 @@ def _failure(error: urllib3.exceptions.HTTPError, what: str) -> DistributionErro
     if isinstance(error, urllib3.exceptions.LocationValueError):
         return DistributionError(f"{what}: this is not a URL")
     return DistributionError(f"{what}: the connection was cut", is_transient=True)
+
+
+def _hide_queries(record: logging.LogRecord) -> bool:
+    """What urllib3 logs of its requests, without what can let in whoever reads it."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            one.partition("?")[0] if isinstance(one, str) else one for one in record.args
+        )
+    return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_hide_queries)
 
 
 class _Plain(HTTPConnection):
