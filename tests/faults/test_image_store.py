@@ -11,13 +11,15 @@ import itertools
 import os
 import shutil
 import signal
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.faults.forks import Actor, Bell, Nursery, Outcome
+from tests.faults.forks import PATIENCE_SECONDS, Actor, Bell, Nursery, Outcome
 from tests.faults.points import Call, Points, full_from, kill_at
 from tests.support.storeimages import RealImage, a_tar, an_image, put_blobs, put_image
 from winlayers.assembly import open_driver, open_store
@@ -31,6 +33,18 @@ OLD = an_image([a_tar("base"), a_tar("sibling", link_to="base")])
 NEW = an_image([a_tar("base"), a_tar("upper", link_to="base"), a_tar("top")], plain=[2])
 
 Story = Callable[[Path], None]
+
+_MEMORY = Path("/dev/shm")  # the disk that is made of memory, on Linux
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Iterator[Path]:
+    """A folder where nobody waits for a disk: what a killed process wrote is there, flushed or not."""
+    if os.access(_MEMORY, os.W_OK):
+        with tempfile.TemporaryDirectory(dir=_MEMORY, prefix="winlayers-") as folder:
+            yield Path(folder)
+    else:
+        yield tmp_path
 
 
 def open_unrecovered(root: Path) -> Store:
@@ -145,24 +159,52 @@ def do_nothing(call: Call) -> None:
     """Happens at points where nothing is to happen."""
 
 
+def in_parts(count: int, part: Callable[..., list[Any]], *args: Any) -> list[Any]:
+    """Share the numbers from 1 to a count among some processes; what each number gave, in order."""
+    width = min(os.cpu_count() or 1, 4)
+    parts = [range(first, count + 1, width) for first in range(1, width + 1)]
+    actors = [Actor(part, numbers, count, *args) for numbers in parts]
+    given = zip(parts, [actor.get(10 * PATIENCE_SECONDS) for actor in actors], strict=True)
+    found = {
+        number: one for numbers, gave in given for number, one in zip(numbers, gave, strict=True)
+    }
+    return [found[number] for number in range(1, count + 1)]
+
+
+def copy_of(template: Path, number: int) -> Path:
+    """A copy of a store, for one point."""
+    root = template.with_name(f"root{number}")
+    shutil.copytree(template, root)
+    return root
+
+
+def prepare(template: Path, before: tuple[Story, ...]) -> Path:
+    """Make the store that is copied, and a first copy of it."""
+    for one in (make, *before):
+        Actor(one, template).get()
+    return copy_of(template, 0)
+
+
 def sweep(
     template: Path, before: tuple[Story, ...], story: Story, action: str, has_blobs: bool
 ) -> list[tuple[Outcome, str]]:
     """Run a story again and again, with something in its way at each of its points in turn."""
-    for one in (make, *before):
-        Actor(one, template).get()
-    root = template.with_name("root")
-    shutil.copytree(template, root)
-    count = Actor(run, story, root, do_nothing).get()
+    count = Actor(run, story, prepare(template, before), do_nothing).get()
+    return in_parts(count, sweep_some, template, story, action, has_blobs)
+
+
+def sweep_some(
+    numbers: range, count: int, template: Path, story: Story, action: str, has_blobs: bool
+) -> list[tuple[Outcome, str]]:
     steps = []
-    for number in range(1, count + 1):
-        shutil.rmtree(root)
-        shutil.copytree(template, root)
+    for number in numbers:
+        root = copy_of(template, number)
         act = kill_at(number) if action == "kill" else full_from(number)
         outcome = Actor(run, story, root, act).outcome()
         found = Actor(look_at, root, has_blobs).outcome()
         assert found.is_good, f"at {number} of {count}, {outcome}: {found.trace}"
         steps.append((outcome, found.value))
+        shutil.rmtree(root)
     return steps
 
 
@@ -181,17 +223,17 @@ SWEEPS = {
 
 @pytest.mark.parametrize("name", SWEEPS)
 def test_killed_at_each_point_leaves_all_or_nothing(
-    nursery: Nursery, tmp_path: Path, name: str
+    nursery: Nursery, quick: Path, name: str
 ) -> None:
     before, story, states, least, has_blobs = SWEEPS[name]
-    steps = nursery.run(sweep, tmp_path / "template", before, story, "kill", has_blobs)
+    steps = nursery.run(sweep, quick / "template", before, story, "kill", has_blobs)
     assert len(steps) >= least
     assert {outcome.signal for outcome, _ in steps} == {signal.SIGKILL}
     assert [state for state, _ in itertools.groupby(state for _, state in steps)] == states
 
 
-def test_full_disk_at_each_point_leaves_all_or_nothing(nursery: Nursery, tmp_path: Path) -> None:
-    steps = nursery.run(sweep, tmp_path / "template", (), pull, "full", True)
+def test_full_disk_at_each_point_leaves_all_or_nothing(nursery: Nursery, quick: Path) -> None:
+    steps = nursery.run(sweep, quick / "template", (), pull, "full", True)
     assert len(steps) >= 100
     for outcome, _ in steps:
         is_told = outcome.error in ("", "NoSpace") or os.strerror(errno.ENOSPC) in outcome.message
@@ -204,15 +246,16 @@ def test_full_disk_at_each_point_leaves_all_or_nothing(nursery: Nursery, tmp_pat
 
 def meet(template: Path, before: tuple[Story, ...], first: Story, second: Story) -> list[str]:
     """Stop one story at each of its points in turn, and run another meanwhile; how "new" is found."""
-    for one in (make, *before):
-        Actor(one, template).get()
-    root = template.with_name("root")
-    shutil.copytree(template, root)
-    count = Actor(run, first, root, do_nothing, is_unseen).get()
+    count = Actor(run, first, prepare(template, before), do_nothing, is_unseen).get()
+    return in_parts(count, meet_at_some, template, first, second)
+
+
+def meet_at_some(
+    numbers: range, count: int, template: Path, first: Story, second: Story
+) -> list[str]:
     states = []
-    for number in range(1, count + 1):
-        shutil.rmtree(root)
-        shutil.copytree(template, root)
+    for number in numbers:
+        root = copy_of(template, number)
         there, go_on = Bell(), Bell()
 
         def stop(
@@ -233,6 +276,7 @@ def meet(template: Path, before: tuple[Story, ...], first: Story, second: Story)
         there.close()
         go_on.close()
         states.append(Actor(look, root).get())
+        shutil.rmtree(root)
     return states
 
 
@@ -241,14 +285,14 @@ def prune(root: Path) -> None:
 
 
 @pytest.mark.parametrize("second", [pull, prune, reopen], ids=["pull", "prune", "reopen"])
-def test_pull_with_another_process_at_work(nursery: Nursery, tmp_path: Path, second: Story) -> None:
-    states = nursery.run(meet, tmp_path / "template", (), pull, second)
+def test_pull_with_another_process_at_work(nursery: Nursery, quick: Path, second: Story) -> None:
+    states = nursery.run(meet, quick / "template", (), pull, second)
     assert len(states) >= 50
     assert set(states) == {"whole"}
 
 
-def test_untag_with_a_pull_of_the_same_image(nursery: Nursery, tmp_path: Path) -> None:
-    states = nursery.run(meet, tmp_path / "template", (pull,), untag, pull)
+def test_untag_with_a_pull_of_the_same_image(nursery: Nursery, quick: Path) -> None:
+    states = nursery.run(meet, quick / "template", (pull,), untag, pull)
     assert len(states) >= 20
     assert set(states) <= {"absent", "whole"}
 
@@ -275,7 +319,7 @@ def wait_while_another_pulls(root: Path) -> tuple[list[str], str]:
     return left, Actor(look, root).get()
 
 
-def test_pull_takes_over_from_one_that_was_killed(nursery: Nursery, tmp_path: Path) -> None:
-    left, state = nursery.run(wait_while_another_pulls, tmp_path / "root")
+def test_pull_takes_over_from_one_that_was_killed(nursery: Nursery, quick: Path) -> None:
+    left, state = nursery.run(wait_while_another_pulls, quick / "root")
     assert state == "whole"
     assert left == []
