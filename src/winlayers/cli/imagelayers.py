@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from winlayers.cli.imagetarget import fetch_layer
+from winlayers.cli.fetchedlayers import fetch_layers
 from winlayers.cli.session import Session
 from winlayers.cli.target import staging
 
@@ -32,9 +32,10 @@ def opened_tables(session: Session, image: BaseImage) -> Iterator[tuple[LayerTab
         stored = _stored_tables(session, image.config, stack)
         with staging(session) as tmpdir:
             blobs = image.manifest.layers
+            missing = range(len(stored), len(blobs))
             fetched = [
-                stack.enter_context(fetch_layer(session, image.source, blobs, number, tmpdir)).table
-                for number in range(len(stored), len(blobs))
+                stack.enter_context(layer).table
+                for layer in fetch_layers(session, image.source, blobs, missing, tmpdir)
             ]
         yield (*reversed(fetched), *stored)
 

@@ -1,8 +1,8 @@
 """TARGETs that are images: looked into layer by layer, over each other as in a container, without being pulled.
 
 An image of the store shows the layers that the driver has. Of any other, the documents are read first; where the
-store has its layers already, those are shown. Otherwise each layer is fetched and indexed in the folder for temporary
-files, base layer first, and removed at the end.
+store has its layers already, those are shown. Otherwise all layers are fetched and indexed in the folder for temporary
+files, and removed at the end.
 """
 
 from __future__ import annotations
@@ -17,14 +17,11 @@ from winlayers.cli.session import Session
 from winlayers.errors import ImageNotFound, InvalidReference, Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
-    from winlayers.backends.portable.loose import LooseLayer
     from winlayers.backends.sealed.packed import SealedTable
     from winlayers.layer.view import View
-    from winlayers.oci.endpoint import ImageSource
-    from winlayers.oci.model import Descriptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,38 +90,14 @@ def _layer_in_store(session: Session, image: OpenImage) -> str | None:
 
 
 def _fetch_all(session: Session, image: OpenImage, tmpdir: Path) -> FetchedImage:
+    from winlayers.cli.fetchedlayers import fetch_layers
     from winlayers.layer.merge import MergedView
 
     blobs = image.selected.manifest.layers
     with ExitStack() as stack:
         layers = [
-            stack.enter_context(fetch_layer(session, image.source, blobs, number, tmpdir))
-            for number in range(len(blobs))
+            stack.enter_context(layer)
+            for layer in fetch_layers(session, image.source, blobs, range(len(blobs)), tmpdir)
         ]
         tables = tuple(layer.table for layer in reversed(layers))
         return FetchedImage(MergedView(tables), tables, stack.pop_all().close)
-
-
-def fetch_layer(
-    session: Session, source: ImageSource, layers: Sequence[Descriptor], number: int, tmpdir: Path
-) -> LooseLayer:
-    """Fetch one layer of an image to be looked into; the caller closes.
-
-    Args:
-        session: tells how far it is.
-        source: of the image.
-        layers: of the image, the base layer first.
-        number: of the layer, from 0.
-        tmpdir: for its files; a folder that is there.
-    """
-    from winlayers.backends.portable.loose import open_loose_stream
-    from winlayers.cli.progress import shown
-    from winlayers.transfer.checked import BlobReader
-
-    blob = layers[number]
-    label = f"reading layer {number + 1} of {len(layers)}"
-    with (
-        shown(session.progress, label, blob.size) as progress,
-        BlobReader(source, blob, cancel=session.cancel, progress=progress) as reader,
-    ):
-        return open_loose_stream(reader, str(blob.digest), tmpdir=tmpdir, is_base=number == 0)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from winlayers.cli.appending import KINDS, Appending, append_deletions, append_source
+from winlayers.cli.fetchedlayers import fetch_layer
 from winlayers.cli.imagelayers import opened_tables
 from winlayers.cli.imagenames import check_credentials, complete_image, parse_image_name
-from winlayers.cli.imagetarget import fetch_layer
 from winlayers.cli.makerun import (
     MakeOptions,
     author_option,
