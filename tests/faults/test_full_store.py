@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tarfile
 from pathlib import Path
 
-from tests.faults.forks import Actor, Nursery
+import pytest
+
+from tests.faults.forks import Actor, Nursery, Outcome
 from tests.faults.test_full_disk import free_space, may_mount, mount_small_disk, only
 from tests.faults.test_image_store import (
     NEW,
@@ -25,6 +28,8 @@ from tests.faults.test_image_store import (
     reopen,
     untag,
 )
+from tests.support.builders import a_file, a_layer, layer_tar
+from tests.support.storeimages import a_tar, an_image, put_image
 
 _DISK_SIZE = 8 << 20
 
@@ -100,6 +105,39 @@ def pull_after_one_for_which_there_was_no_room(disk: Path) -> str:
     return str(Actor(look, root).get())
 
 
+def pull_bomb(disk: Path, kind: str) -> Outcome:
+    """A layer that is small as it comes, and larger than the disk when it is inflated."""
+    mount_small_disk(disk, _DISK_SIZE)
+    root = disk / "root"
+    Actor(make, root).get()
+    free = free_space(disk)
+    outcome = Actor(put_bomb, root, kind).outcome()
+    assert Actor(look, root).get() == "absent"
+    assert free_space(disk) >= free - (64 << 10)
+    return outcome
+
+
+def put_bomb(root: Path, kind: str) -> None:
+    """Pull an image with such a layer, in little memory."""
+    tar = a_tar("base")
+    if kind == "a large file":
+        tar = layer_tar(a_layer(a_file("Files/zeros", bytes(4 * _DISK_SIZE))))
+    elif kind == "much behind the end":
+        tar += bytes(4 * _DISK_SIZE)
+    else:
+        tar = b"".join(map(a_header, range(60_000))) + bytes(1024)
+    image = an_image([tar])
+    assert sum(map(len, image.blobs.values())) < _DISK_SIZE // 4
+    put_image(open_unrecovered(root), "new", image)
+
+
+def a_header(number: int) -> bytes:
+    """A folder in a tar, the first of which has all others."""
+    info = tarfile.TarInfo(f"Files/{number}" if number else "Files")
+    info.type = tarfile.DIRTYPE
+    return info.tobuf(tarfile.USTAR_FORMAT)
+
+
 if may_mount():
 
     def test_full_disk_can_be_listed_read_and_cleared(nursery: Nursery, tmp_path: Path) -> None:
@@ -116,3 +154,10 @@ if may_mount():
     def test_pull_goes_on_when_there_is_room_again(nursery: Nursery, tmp_path: Path) -> None:
         state = nursery.run(pull_after_one_for_which_there_was_no_room, tmp_path / "disk")
         assert state == "whole"
+
+    @pytest.mark.parametrize("kind", ["a large file", "much behind the end", "many folders"])
+    def test_layer_that_inflates_beyond_the_disk_is_no_space(
+        nursery: Nursery, tmp_path: Path, kind: str
+    ) -> None:
+        outcome = nursery.run(pull_bomb, tmp_path / "disk", kind)
+        assert (outcome.error, outcome.exit) == ("NoSpace", 18), outcome
