@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -292,6 +293,32 @@ def test_load_and_save_are_those_of_docker(shell: Shell, image: Digest) -> None:
     assert [layer["diff_id"] for layer in shell.json("inspect", loaded)["layers"]] == [
         layer["diff_id"] for layer in mine["layers"]
     ]
+
+
+def test_archive_of_skopeo_is_loaded_through_a_pipe(shell: Shell, image: Digest) -> None:
+    archive = shell.folder / "skopeo.tar"
+    shell.skopeo("copy", f"oci:{shell.folder}/images:app", f"oci-archive:{archive}:piped:1")
+    packed = gzip.compress(archive.read_bytes(), 1)
+    for content in (archive.read_bytes(), packed):
+        assert shell.run("load", stdin=content).split() == ["piped:1"]
+        assert shell.json("inspect", "piped:1")["digest"] == str(image)
+        shell.run("rmi", "piped:1")
+
+
+def test_foreign_layer_that_a_layout_lacks_comes_from_its_url(shell: Shell, tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    with serving_files(folder) as url:
+        image = an_image(BASE, APP, platform=BUILD_2022, url=url)
+        top = write_layout(tmp_path / "images", "app", image)
+        for digest in image.foreign:
+            (tmp_path / "images" / "blobs" / "sha256" / digest.hex).unlink(missing_ok=True)
+        source = f"oci:{tmp_path}/images:app"
+        shell.run("pull", source, "--as", "app:1", code=10)
+        for digest in image.foreign:
+            (folder / digest.hex).write_bytes(image.blobs[digest])
+        assert shell.run("pull", source, "--as", "app:1").split() == [str(top)]
+    assert "kernel32.dll" in shell.run("ls", "app:1", "/Windows/System32")
 
 
 def test_umoci_unpacks_what_is_written(shell: Shell, registry: Registry, image: Digest) -> None:
