@@ -8,9 +8,12 @@ need not be the one that asked. This module knows nothing of terminals, bars or 
 from __future__ import annotations
 
 import threading
+import time
 from typing import Protocol
 
 from winlayers.errors import Cancelled
+
+_STEP_SECONDS = 0.05
 
 
 class Progress(Protocol):
@@ -86,5 +89,37 @@ class Cancel:
         Raises:
             Cancelled: the flag is set.
         """
-        if self._event.is_set():
+        if self.is_set():
             raise Cancelled("cancelled: the caller wanted no more of it")
+
+
+class LinkedCancel(Cancel):
+    """A flag that counts as set too while one of some others is.
+
+    Args:
+        others: those that it follows.
+    """
+
+    __slots__ = ("_others",)
+
+    def __init__(self, *others: Cancel) -> None:
+        super().__init__()
+        self._others = others
+
+    def follow(self, *others: Cancel) -> None:
+        """Follow these from now on, and no longer those before."""
+        self._others = others
+
+    def is_set(self) -> bool:
+        """Whether somebody has asked to stop, here or there."""
+        return super().is_set() or any(one.is_set() for one in self._others)
+
+    def wait(self, timeout_seconds: float | None = None) -> bool:
+        """Sleep until a flag is set or the time is over; see ``Cancel``."""
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        while not self.is_set():
+            left = _STEP_SECONDS if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                break
+            super().wait(min(left, _STEP_SECONDS))
+        return self.is_set()

@@ -1,7 +1,7 @@
 """Images of a registry as the two contracts of ``oci.endpoint`` have them.
 
-A source asks mirrors first, then the registry itself; what a mirror lacks or spoils counts as not asked for. Layers
-that are to be had from elsewhere come from there only when no registry has them. A sink sends nothing that is there
+A source asks mirrors first, then the registry itself; what a mirror lacks or spoils counts as not asked for, be it
+that the digest of a blob tells so when all of it has been read. Layers that are to be had from elsewhere come from there only when no registry has them. A sink sends nothing that is there
 already, nor what the registry can take from another of its repositories. This module does not check blobs by their
 digests, and does not know which ones to copy.
 """
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import BinaryIO, Self, TypeVar
 
 from winlayers.base.digest import Digest
+from winlayers.base.progress import Cancel
 from winlayers.distribution._http import Connections
 from winlayers.distribution._uploads import Upload
 from winlayers.distribution.client import Document, RepositoryClient
@@ -51,19 +52,24 @@ class RepositorySource:
         """
         self._reference = reference.with_default_tag()
         self._connections = Connections(registries)
-        self._foreign = ForeignLayers(registries, connections=self._connections, patience=patience)
+        self._patience = patience or Patience()
+        self._foreign = ForeignLayers(
+            registries, connections=self._connections, patience=self._patience
+        )
         self._places = [
             RepositoryClient(
                 host,
                 repository,
                 registries,
                 connections=self._connections,
-                patience=patience,
+                patience=self._patience,
             )
             for host, repository in _places_of(reference, registries)
         ]
         self._lock = threading.Lock()
         self._documents: dict[Digest, bytes] = {}
+        self._givers: dict[Digest, set[int]] = {}
+        self._distrusted: dict[Digest, set[int]] = {}
 
     @property
     def name(self) -> str:
@@ -123,12 +129,24 @@ class RepositorySource:
         """
         try:
             return self._first(
-                lambda place: place.open_blob(descriptor.digest, descriptor.size, offset)
+                lambda place: place.open_blob(descriptor.digest, descriptor.size, offset),
+                descriptor.digest,
             )
         except (BlobNotFound, DistributionError, Denied) as error:
             if not descriptor.urls:
                 raise
             return self._foreign.open(descriptor, offset, error)
+
+    def distrust(self, descriptor: Descriptor) -> bool:
+        """Ask no mirror that gave bytes of this blob for it again; see ``oci.endpoint.Mirrored``."""
+        with self._lock:
+            mirrors = self._givers.pop(descriptor.digest, set())
+            self._distrusted.setdefault(descriptor.digest, set()).update(mirrors)
+        return bool(mirrors)
+
+    def heed(self, cancel: Cancel) -> None:
+        """See ``oci.endpoint.Waiting``."""
+        self._patience.cancel.follow(cancel)
 
     def close(self) -> None:
         """Close all connections."""
@@ -140,14 +158,31 @@ class RepositorySource:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _first(self, action: Callable[[RepositoryClient], Result]) -> Result:
-        """What the first place gives that has it; the registry itself comes last and its error counts."""
+    def _first(
+        self, action: Callable[[RepositoryClient], Result], blob: Digest | None = None
+    ) -> Result:
+        """What the first place gives that has it; the registry itself comes last and its error counts.
+
+        Of a blob it is remembered who gave it, and who is not to be asked for it.
+        """
         notes: list[str] = []
-        for place in self._places[:-1]:
+        with self._lock:
+            distrusted = set(self._distrusted.get(blob, ())) if blob else set()
+        for number, place in enumerate(self._places[:-1]):
+            if number in distrusted:
+                notes.append(
+                    f"from the mirror {place.host}: other bytes came than those of the digest"
+                )
+                continue
             try:
-                return action(place)
+                result = action(place)
             except PASSED_OVER as error:
                 notes.append(f"from the mirror {place.host}: {error}")
+                continue
+            if blob is not None:
+                with self._lock:
+                    self._givers.setdefault(blob, set()).add(number)
+            return result
         try:
             return action(self._places[-1])
         except WinlayersError as error:
@@ -182,8 +217,9 @@ class RepositorySink:
             patience: how often to try again.
         """
         self._reference = reference.with_default_tag()
+        self._patience = patience or Patience()
         self._client = RepositoryClient(
-            reference.host, reference.repository, registries, patience=patience
+            reference.host, reference.repository, registries, patience=self._patience
         )
         self._mount_from = [one for one in mount_from if one != reference.repository]
         self._lock = threading.Lock()
@@ -194,6 +230,10 @@ class RepositorySink:
     def name(self) -> str:
         """``docker://host/repository:tag``."""
         return f"docker://{self._reference}"
+
+    def heed(self, cancel: Cancel) -> None:
+        """See ``oci.endpoint.Waiting``."""
+        self._patience.cancel.follow(cancel)
 
     def has_blob(self, descriptor: Descriptor) -> bool:
         """Whether a blob is there, or was taken over from another repository; see ``ImageSink``.

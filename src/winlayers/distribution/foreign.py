@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import BinaryIO, Self
 
+from winlayers.base.progress import Cancel
 from winlayers.distribution._http import Connections, shown
 from winlayers.distribution.client import open_foreign
 from winlayers.distribution.registries import Registries
@@ -21,12 +22,18 @@ from winlayers.errors import (
     Malformed,
     NotFound,
     TooLarge,
+    Unsupported,
     WinlayersError,
 )
 from winlayers.oci.model import Descriptor
 
-PASSED_OVER = (NotFound, DistributionError, Denied, Corrupt, Malformed, TooLarge)
+PASSED_OVER = (NotFound, DistributionError, Denied, Corrupt, Malformed, TooLarge, Unsupported)
 """What one place may fail with, so that the next one is asked."""
+
+MAX_TRIED = 8
+"""URLs of one layer that are asked; real ones have one or two."""
+_LONGEST_SECONDS = 60.0
+"""After which no other URL is asked, as each may take long to answer nothing."""
 
 
 class ForeignLayers:
@@ -50,6 +57,10 @@ class ForeignLayers:
         self._connections = connections or Connections(registries)
         self._patience = patience or Patience()
 
+    def heed(self, cancel: Cancel) -> None:
+        """See ``oci.endpoint.Waiting``."""
+        self._patience.cancel.follow(cancel)
+
     def open(self, descriptor: Descriptor, offset: int, first: WinlayersError) -> BinaryIO:
         """The bytes of a layer from an offset on; the caller closes.
 
@@ -58,8 +69,14 @@ class ForeignLayers:
             offset: bytes to leave out.
             first: why it is not to be had from where it was looked for first; raised where no URL has it, with a note
                 for each.
+        Raises:
+            Cancelled: the flag was set while it waited.
         """
-        for url in descriptor.urls:
+        until = self._patience.now() + _LONGEST_SECONDS
+        for number, url in enumerate(descriptor.urls):
+            if number == MAX_TRIED or self._patience.now() >= until:
+                first.add_note(f"{len(descriptor.urls) - number} more URLs were not asked")
+                break
             try:
                 return open_foreign(
                     self._connections,

@@ -12,10 +12,11 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import mktime_tz, parsedate_tz
 from typing import TypeVar
 
+from winlayers.base.progress import LinkedCancel
 from winlayers.errors import DistributionError
 
 Result = TypeVar("Result")
@@ -31,17 +32,19 @@ class Patience:
         longest_seconds: the longest pause of our own choice.
         longest_asked_seconds: the longest that another side may ask for; more is an error at once.
         now: a clock that never goes back, in seconds.
-        sleep: waits so many seconds.
+        sleep: waits so many seconds; None for a wait that ends when ``cancel`` is set.
         chance: a number from 0 to 1.
+        cancel: ends it; whoever works with this one says which flags it follows.
     """
 
     attempts: int = 5
     first_seconds: float = 0.5
     longest_seconds: float = 30.0
-    longest_asked_seconds: float = 120.0
+    longest_asked_seconds: float = 60.0
     now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] | None = None
     chance: Callable[[], float] = random.random
+    cancel: LinkedCancel = field(default_factory=LinkedCancel)
 
     def run(self, action: Callable[[], Result]) -> Result:
         """Do something, again where it fails for a while.
@@ -50,6 +53,7 @@ class Patience:
             action: raises ``DistributionError``; done anew each time.
         Raises:
             DistributionError: it failed for good, or too often.
+            Cancelled: it was asked for between two attempts.
         """
         for failures in range(1, self.attempts):
             try:
@@ -68,7 +72,9 @@ class Patience:
             error: the last of them.
         Raises:
             DistributionError: the error itself, where the other side asks for too long a wait.
+            Cancelled: it was asked for, before or meanwhile.
         """
+        self.cancel.check()
         seconds = error.retry_after_seconds
         if seconds is None:
             longest = min(self.longest_seconds, self.first_seconds * 2.0 ** min(failures - 1, 32))
@@ -76,7 +82,11 @@ class Patience:
         elif seconds > self.longest_asked_seconds:
             error.add_note(f"it asks to wait {seconds:.0f} seconds before it is tried again")
             raise error
-        self.sleep(seconds)
+        if self.sleep is None:
+            self.cancel.wait(seconds)
+        else:
+            self.sleep(seconds)
+        self.cancel.check()
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:

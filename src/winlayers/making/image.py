@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO, Protocol, Self
 
 from winlayers.base.digest import Digest
+from winlayers.base.progress import Cancel
 from winlayers.errors import BlobNotFound, Unsupported
 from winlayers.oci import mediatypes
 from winlayers.oci.building import describe, edit_manifest
-from winlayers.oci.endpoint import ImageSource
+from winlayers.oci.endpoint import ImageSource, distrust, heed
 from winlayers.oci.model import Descriptor, ImageConfig, Manifest, pair_layers
 from winlayers.oci.platform import Platform
 from winlayers.transfer.checked import read_config
@@ -149,6 +150,13 @@ class MadeImage:
         if origin is None:
             raise BlobNotFound(f"{self._name} has no blob {descriptor.digest}")
         return origin.open_blob(descriptor, offset)
+
+    def heed(self, cancel: Cancel) -> None:
+        for origin in self._origins.values():
+            heed(origin, cancel)
+
+    def distrust(self, descriptor: Descriptor) -> bool:
+        return distrust(self._origins.get(descriptor.digest), descriptor)
 
     def close(self) -> None:
         """Nothing is held here: sources and new layers are closed by whoever opened them."""

@@ -18,8 +18,9 @@ Any thread may call ``open_blob``, ``has_blob`` and ``put_blob``, several at onc
 
 from __future__ import annotations
 
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Protocol, Self, runtime_checkable
 
+from winlayers.base.progress import Cancel
 from winlayers.oci.model import Descriptor
 
 
@@ -97,3 +98,34 @@ class LayerSink(Protocol):
 
     def expect(self, manifest_raw: bytes, config_raw: bytes) -> None:
         """The layers of this image will come; ``put_blob`` of one waits for the one below where it has to."""
+
+
+@runtime_checkable
+class Waiting(Protocol):
+    """A source or sink that waits: for the next attempt, or for somebody else."""
+
+    def heed(self, cancel: Cancel) -> None:
+        """End all waits with ``Cancelled`` once this flag is set, until another one is given."""
+
+
+@runtime_checkable
+class Mirrored(Protocol):
+    """A source that has its blobs from several places."""
+
+    def distrust(self, descriptor: Descriptor) -> bool:
+        """Ask no longer for a blob where its bytes came from, as they are not those of its digest.
+
+        Returns:
+            Whether there is another place to ask.
+        """
+
+
+def heed(endpoint: object, cancel: Cancel) -> None:
+    """Have a source or sink end its waits with a flag, where it is one that waits."""
+    if isinstance(endpoint, Waiting):
+        endpoint.heed(cancel)
+
+
+def distrust(source: object, descriptor: Descriptor) -> bool:
+    """Whether a blob that came damaged may come from another place of its source; see ``Mirrored``."""
+    return isinstance(source, Mirrored) and source.distrust(descriptor)

@@ -16,6 +16,7 @@ from typing import BinaryIO, Self
 
 from winlayers.backends.contract import ImportPolicy
 from winlayers.base.digest import Digest
+from winlayers.base.progress import Cancel
 from winlayers.errors import (
     BlobNotFound,
     DigestMismatch,
@@ -321,6 +322,10 @@ class StoreSink(StoreEndpoint):
         for planned in plan_layers(manifest, parse_config(config_raw)):
             self._planned.setdefault(planned.blob.digest, planned)
         self._layers.check_space(self._planned.values())
+
+    def heed(self, cancel: Cancel) -> None:
+        """See ``oci.endpoint.Waiting``."""
+        self._work.cancel.follow(cancel)
 
     def has_blob(self, descriptor: Descriptor) -> bool:
         """Whether a blob is there; if so, it stays while this is open, and so does the layer made of it."""

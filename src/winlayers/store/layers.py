@@ -26,6 +26,7 @@ from winlayers.base.digest import Digest, DigestReader
 from winlayers.base.fileobj import RawReader, Readable, read_into
 from winlayers.base.locking import FileLock
 from winlayers.base.pipe import pass_on, reader_of
+from winlayers.base.progress import Cancel, LinkedCancel
 from winlayers.driver.driver import Driver
 from winlayers.errors import (
     BlobNotFound,
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 # How long a layer waits for somebody to begin with its parent. Whoever copies an image begins with the base.
 _PATIENCE_SECONDS = 2.0
 _PAUSE_SECONDS = 0.02
+# How often it is asked whether to wait on.
+_CHECK_SECONDS = 0.1
 # What is read of a source while what came before is inflated; each layer on its way has as much.
 _AHEAD_SIZE = 1 << 20
 
@@ -114,11 +117,13 @@ class Work:
         lease: holds what is made.
         policy: what imports let pass.
         report: called with each finding that is no error, from any thread.
+        cancel: ends waits for what others make.
     """
 
     lease: int
     policy: ImportPolicy = field(default_factory=ImportPolicy)
     report: Callable[[Finding], None] = lambda finding: None
+    cancel: LinkedCancel = field(default_factory=LinkedCancel)
 
 
 class Layers:
@@ -149,12 +154,13 @@ class Layers:
         Raises:
             Corrupt, DigestMismatch, Malformed, NoSpace: as of the driver.
             LayerExists: the driver has another layer of this id.
+            Cancelled: it was asked for while others were waited for.
         """
-        with self._making(planned.layer_id):
+        with self._making(planned.layer_id, work.cancel):
             if self._is_there(planned, work.lease):
                 if not planned.is_plain:
                     self.keep_blob(planned.blob, source, work.lease)
-            elif self._is_coming(planned.parent):
+            elif self._is_coming(planned.parent, work.cancel):
                 self._import(planned, source, work, is_kept=not planned.is_plain)
             else:
                 self.keep_blob(planned.blob, source, work.lease)
@@ -167,9 +173,9 @@ class Layers:
             work: holds it.
         Raises:
             BlobNotFound: the blob is not there.
-            Corrupt, Malformed, NoSpace, LayerExists: as ``take``.
+            Corrupt, Malformed, NoSpace, LayerExists, Cancelled: as ``take``.
         """
-        with self._making(planned.layer_id):
+        with self._making(planned.layer_id, work.cancel):
             if self._is_there(planned, work.lease):
                 return
             with self.open_blob(planned.blob.digest) as source:
@@ -314,9 +320,9 @@ class Layers:
         return FileLock(self._files.locks / f"{layer_id}.lock")
 
     @contextmanager
-    def _making(self, layer_id: str) -> Iterator[None]:
+    def _making(self, layer_id: str, cancel: Cancel) -> Iterator[None]:
         """Be the only one at a layer; others see that it is coming."""
-        lock = self._lock_of(layer_id).acquire()
+        lock = self._lock_of(layer_id).acquire(cancel=cancel)
         with self._changed:
             self._coming.add(layer_id)
             self._changed.notify_all()
@@ -369,7 +375,7 @@ class Layers:
             )
         return summary.tar_size
 
-    def _is_coming(self, layer_id: str) -> bool:
+    def _is_coming(self, layer_id: str, cancel: Cancel) -> bool:
         """Whether a layer is made, or will be: somebody makes it, or begins within some time."""
         if not layer_id:
             return True
@@ -385,14 +391,18 @@ class Layers:
                     return True
             if time.monotonic() >= deadline:
                 return False
+            cancel.check()
             with self._changed:
                 self._changed.wait(_PAUSE_SECONDS)
 
-    def _await(self, layer_id: str) -> None:
+    def _await(self, layer_id: str, cancel: Cancel) -> None:
         """Wait until nobody makes a layer any more, here or in another process."""
         with self._changed:
-            self._changed.wait_for(lambda: layer_id not in self._coming)
+            while layer_id in self._coming:
+                cancel.check()
+                self._changed.wait(_CHECK_SECONDS)
         while self._is_made_elsewhere(layer_id):
+            cancel.check()
             time.sleep(_PAUSE_SECONDS)
 
     def _is_made_elsewhere(self, layer_id: str) -> bool:
@@ -412,7 +422,7 @@ class Layers:
     ) -> None:
         what = f"layer {planned.blob.digest}"
         if planned.parent and not self._driver.imports_ahead:
-            self._await(planned.parent)
+            self._await(planned.parent, work.cancel)
         with ExitStack() as stack:
             staged = stack.enter_context(self._files.stage(work.lease))
             sized = SizedReader(
@@ -426,7 +436,7 @@ class Layers:
                 # The driver makes and compares no other.
                 reader, digest = DigestReader(reader, digest, what=what), None
             if planned.parent:
-                reader = WithheldEnd(reader, lambda: self._await(planned.parent))
+                reader = WithheldEnd(reader, lambda: self._await(planned.parent, work.cancel))
             summary = self._driver.import_layer(
                 planned.layer_id,
                 planned.parent,

@@ -1,8 +1,9 @@
 """What comes from a source, checked by size and digest before anybody takes it for what it says.
 
 Documents and configs are read whole, within their limit. A layer is a ``BlobReader``: a file object that opens the
-blob again where it was cut, and never gives its last byte out before the digest of all of them has held. This module
-knows nothing of sinks.
+blob again where it was cut, and never gives its last byte out before the digest of all of them has held. A cut is an
+error that the source raises; where it says instead that there is no more, the blob is damaged there. This module knows
+nothing of sinks.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from winlayers.errors import (
     Busy,
     Corrupt,
     DigestMismatch,
+    Malformed,
     RemoteFailure,
     TimedOut,
     TooLarge,
 )
-from winlayers.oci.endpoint import ImageSource
+from winlayers.oci.endpoint import ImageSource, distrust
 from winlayers.oci.model import (
     MAX_DOCUMENT_SIZE,
     Descriptor,
@@ -39,6 +41,9 @@ MAX_CUTS = 5
 """How often in a row a blob may be cut without a byte between the cuts."""
 MAX_CUTS_IN_ALL = 100
 BLOCK_SIZE = 256 << 10
+
+SPOILED = (Corrupt, Malformed)
+"""What tells that other bytes came than should; another place may have the right ones."""
 
 _FIRST_PAUSE_SECONDS = 0.2
 #: What may go well when it is tried once more from where it stopped.
@@ -82,8 +87,13 @@ def read_small_blob(
         Corrupt, DigestMismatch: it is another one.
     """
     _check_limit(descriptor, f"blob {descriptor.digest} of {source.name}")
-    with BlobReader(source, descriptor, cancel=cancel) as reader:
-        return reader.read()
+    while True:
+        try:
+            with BlobReader(source, descriptor, cancel=cancel) as reader:
+                return reader.read()
+        except SPOILED:
+            if not distrust(source, descriptor):
+                raise
 
 
 def read_config(source: ImageSource, manifest: Manifest) -> ImageConfig:
@@ -100,7 +110,6 @@ class BlobReader(RawReader):
         descriptor: Descriptor,
         *,
         cancel: Cancel | None = None,
-        stop: Cancel | None = None,
         progress: Progress | None = None,
     ) -> None:
         """Begin before the first byte; the source is asked with the first ``read``.
@@ -108,13 +117,12 @@ class BlobReader(RawReader):
         Args:
             source: where it is.
             descriptor: with the size and digest that it must have.
-            cancel: asked before each block.
-            stop: a second one.
+            cancel: asked before each block and between two attempts.
             progress: told of bytes; not begun or ended here.
         """
         self._source = source
         self._descriptor = descriptor
-        self._flags = (cancel or Cancel(), stop or Cancel())
+        self._cancel = cancel or Cancel()
         self._progress = progress or NullProgress()
         self._hash = hashlib.new(descriptor.digest.algorithm)
         self._stream: BinaryIO | None = None
@@ -130,8 +138,8 @@ class BlobReader(RawReader):
             size: bytes at most; None or negative reads to the end.
         Raises:
             BlobNotFound: it is not there.
-            Corrupt, DigestMismatch: it is longer, or another one; the last bytes are not given out.
-            Cancelled: one of the flags is set.
+            Corrupt, DigestMismatch: it is longer or shorter, or another one; the last bytes are not given out.
+            Cancelled: the flag is set.
             RemoteFailure, ConnectionError, TimeoutError: it was cut too often.
         """
         if size is None or size < 0:
@@ -163,15 +171,14 @@ class BlobReader(RawReader):
 
     def _next_block(self, size: int) -> bytes:
         while True:
-            for flag in self._flags:
-                flag.check()
+            self._cancel.check()
             try:
                 if self._stream is None:
                     self._stream = self._source.open_blob(self._descriptor, self.position)
                 if block := self._stream.read(size):
                     self._cuts_in_a_row = 0
                     return block
-                raise RemoteFailure(
+                raise Corrupt(
                     f"{self._what} ended at byte {self.position} of {self._descriptor.size}"
                 )
             except _CUTS as error:
@@ -191,10 +198,7 @@ class BlobReader(RawReader):
             raise error
 
     def _pause(self) -> None:
-        cancel, stop = self._flags
-        seconds = _FIRST_PAUSE_SECONDS * 2 ** (self._cuts_in_a_row - 1)
-        if not stop.is_set():
-            cancel.wait(seconds)
+        self._cancel.wait(_FIRST_PAUSE_SECONDS * 2 ** (self._cuts_in_a_row - 1))
 
     def _check_end(self) -> None:
         if self._stream is not None and self._stream.read(1):

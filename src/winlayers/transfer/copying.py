@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from winlayers.base.digest import Digest
-from winlayers.base.progress import Cancel, NullProgress, Progress
+from winlayers.base.progress import Cancel, LinkedCancel, NullProgress, Progress
 from winlayers.errors import InvalidArgument, TooLarge, Unsupported
-from winlayers.oci.endpoint import ImageSink, ImageSource
+from winlayers.oci.endpoint import ImageSink, ImageSource, distrust, heed
 from winlayers.oci.model import Descriptor, Index, Manifest
 from winlayers.oci.platform import Platform
-from winlayers.transfer.checked import BlobReader, read_small_blob
+from winlayers.transfer.checked import SPOILED, BlobReader, read_small_blob
 from winlayers.transfer.foreign import Documents, without_foreign_layers
 from winlayers.transfer.selecting import (
     MAX_DOCUMENTS_SIZE,
@@ -156,34 +156,66 @@ def copy_image(
     """
     _check_arguments(platform, foreign, jobs, all_platforms=all_platforms)
     told = listener or SilentListener()
-    flag = cancel or Cancel()
+    flag = LinkedCancel(*([cancel] if cancel is not None else []))
+    heed(source, flag)
+    heed(sink, flag)
     selected = None
-    if all_platforms:
-        old = read_tree(source, source.resolve())
-    else:
+    if not all_platforms:
         selected = select_image(source, platform, host_build=host_build, machine=machine)
         told.selected(selected)
+    plan = _plan(source, selected, is_upload=foreign == "upload")
+    flag.check()
+    if preserve_digests:
+        _check_preserved(sink, plan.rewritten)
+    return _carry_out(plan, source, sink, told, flag, jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be copied: its documents as the source has them and as the sink will, the top ones last."""
+
+    selected: Selected | None
+    old: Documents
+    documents: Documents
+
+    @property
+    def rewritten(self) -> tuple[tuple[Digest, Digest], ...]:
+        """Old digest and new one of each document that changes."""
+        return tuple(
+            (before.digest, after.digest)
+            for (before, _), (after, _) in zip(self.old, self.documents, strict=True)
+            if before.digest != after.digest
+        )
+
+
+def _plan(source: ImageSource, selected: Selected | None, *, is_upload: bool) -> _Plan:
+    if selected is None:
+        old = read_tree(source, source.resolve())
+    else:
         old = [(selected.descriptor, selected.manifest)]
     _check_digests(source, old)
-    flag.check()
-    documents = without_foreign_layers(old) if foreign == "upload" else old
-    rewritten = tuple(
-        (before.digest, after.digest)
-        for (before, _), (after, _) in zip(old, documents, strict=True)
-        if before.digest != after.digest
-    )
-    if preserve_digests:
-        _check_preserved(sink, rewritten)
-    blobs = _collect_blobs(source, sink, old, documents, flag)
-    told.planned([blob.target for blob in blobs])
-    copied = _BlobCopier(source, sink, told, flag).copy(blobs, jobs)
-    for _, document in documents:
-        flag.check()
+    return _Plan(selected, old, without_foreign_layers(old) if is_upload else old)
+
+
+def _carry_out(
+    plan: _Plan,
+    source: ImageSource,
+    sink: ImageSink,
+    listener: CopyListener,
+    cancel: LinkedCancel,
+    jobs: int,
+) -> CopiedImage:
+    """Copy blobs, then documents, and have the sink's name lead to the last."""
+    blobs = _collect_blobs(source, sink, plan.old, plan.documents, cancel)
+    listener.planned([blob.target for blob in blobs])
+    copied = _BlobCopier(source, sink, listener, cancel).copy(blobs, jobs)
+    for _, document in plan.documents:
+        cancel.check()
         sink.put_document(document.raw, document.media_type)
-    top = _plain(*documents[-1])
+    top = _plain(*plan.documents[-1])
     sink.commit(top)
-    digests = tuple(descriptor.digest for descriptor, _ in documents)
-    return CopiedImage(top, selected, digests, tuple(copied), rewritten)
+    digests = tuple(descriptor.digest for descriptor, _ in plan.documents)
+    return CopiedImage(top, plan.selected, digests, tuple(copied), plan.rewritten)
 
 
 def _check_arguments(
@@ -242,16 +274,15 @@ def _collect_blobs(
 
 
 class _BlobCopier:
-    """Copies blobs in threads; the first that fails ends the others."""
+    """Copies blobs in threads; the first that fails ends the others, by setting ``cancel``."""
 
     def __init__(
-        self, source: ImageSource, sink: ImageSink, listener: CopyListener, cancel: Cancel
+        self, source: ImageSource, sink: ImageSink, listener: CopyListener, cancel: LinkedCancel
     ) -> None:
         self._source = source
         self._sink = sink
         self._listener = listener
         self._cancel = cancel
-        self._stop = Cancel()
         self._lock = threading.Lock()
         self._error: BaseException | None = None
 
@@ -264,7 +295,7 @@ class _BlobCopier:
             futures = [pool.submit(self._copy_one, blob) for blob in blobs]
             copied = [future.result() for future in futures]
         except BaseException as error:
-            self._stop.set()
+            self._cancel.set()
             pool.shutdown(wait=True, cancel_futures=True)
             if isinstance(error, Exception) and self._error is not None:
                 raise self._error from None
@@ -275,7 +306,6 @@ class _BlobCopier:
     def _copy_one(self, blob: _Blob) -> BlobCopied:
         try:
             self._cancel.check()
-            self._stop.check()
             was_there = self._sink.has_blob(blob.target)
             if not was_there:
                 self._put(blob)
@@ -285,11 +315,21 @@ class _BlobCopier:
             with self._lock:
                 if self._error is None:
                     self._error = error
-            self._stop.set()
+            self._cancel.set()
             raise
         return copied
 
     def _put(self, blob: _Blob) -> None:
+        while True:
+            try:
+                self._put_once(blob)
+            except SPOILED:
+                if not distrust(self._source, blob.origin):
+                    raise
+            else:
+                return
+
+    def _put_once(self, blob: _Blob) -> None:
         progress = self._listener.progress_of(blob.target)
         progress.start(str(blob.target.digest), blob.target.size)
         try:
@@ -302,13 +342,7 @@ class _BlobCopier:
         if blob.raw is not None:
             progress.advance(len(blob.raw))
             return io.BytesIO(blob.raw)
-        return BlobReader(
-            self._source,
-            blob.origin,
-            cancel=self._cancel,
-            stop=self._stop,
-            progress=progress,
-        )
+        return BlobReader(self._source, blob.origin, cancel=self._cancel, progress=progress)
 
 
 def _plain(descriptor: Descriptor, document: Manifest | Index) -> Descriptor:

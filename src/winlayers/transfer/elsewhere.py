@@ -10,8 +10,9 @@ import threading
 from collections.abc import Callable
 from typing import BinaryIO, Protocol, Self
 
+from winlayers.base.progress import Cancel, LinkedCancel
 from winlayers.errors import BlobNotFound, WinlayersError
-from winlayers.oci.endpoint import ImageSource
+from winlayers.oci.endpoint import ImageSource, distrust, heed
 from winlayers.oci.model import Descriptor
 
 
@@ -38,6 +39,7 @@ class SourceWithForeign:
         self._begin = begin
         self._lock = threading.Lock()
         self._elsewhere: Elsewhere | None = None
+        self._cancel = LinkedCancel()
 
     @property
     def name(self) -> str:
@@ -65,6 +67,15 @@ class SourceWithForeign:
                 raise
             return self._begun().open(descriptor, offset, error)
 
+    def heed(self, cancel: Cancel) -> None:
+        """See ``oci.endpoint.Waiting``."""
+        self._cancel.follow(cancel)
+        heed(self._source, cancel)
+
+    def distrust(self, descriptor: Descriptor) -> bool:
+        """See ``oci.endpoint.Mirrored``."""
+        return distrust(self._source, descriptor)
+
     def close(self) -> None:
         """Close the source, and who was asked besides."""
         self.__exit__(None, None, None)
@@ -83,4 +94,5 @@ class SourceWithForeign:
         with self._lock:
             if self._elsewhere is None:
                 self._elsewhere = self._begin()
+                heed(self._elsewhere, self._cancel)
             return self._elsewhere

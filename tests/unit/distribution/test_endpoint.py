@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.memoryimages import MemoryImages, make_image
 from tests.support.registry import Registry, cut, describe_blob, digest_text, hang_up, status
 from winlayers.base.digest import Digest
 from winlayers.distribution.credentials import Credentials
@@ -33,6 +34,7 @@ from winlayers.errors import (
 from winlayers.oci import mediatypes
 from winlayers.oci.model import Descriptor
 from winlayers.oci.reference import Reference
+from winlayers.transfer.copying import copy_image
 
 BLOB = bytes(range(256)) * 1024
 INDEX = json.dumps(
@@ -162,6 +164,57 @@ def test_mirror_that_fails_is_passed_over(
         assert source.document(source.resolve()) == INDEX
         assert content(source, blob) == BLOB
     assert mirror.requests
+
+
+@pytest.mark.parametrize("damage", ["other bytes", "cut and other bytes"])
+def test_mirror_whose_blob_is_damaged_is_passed_over(
+    registry: Registry, open_registry: Callable[[], Registry], open_source: Open, damage: str
+) -> None:
+    mirror, second = open_registry(), open_registry()
+    image = make_image([b"layer" * 1000, b"upper"])
+    layer = image.manifest.layers[0]
+    for one in (registry, mirror, second):
+        repository = one.repository("a/b")
+        repository.add_manifest(image.manifest.raw, image.manifest.media_type, "t")
+        for raw in image.blobs.values():
+            repository.add_blob(raw)
+    for one in (mirror, second):
+        one.repository("a/b").blobs[str(layer.digest)] = bytes(layer.size)
+    if damage != "other bytes":
+        mirror.on("GET", str(layer.digest), cut(100))
+    source = open_source(mirror.host, second.host)
+    sink = MemoryImages()
+    copy_image(source, sink)
+    assert sink.blobs == image.blobs
+    assert registry.seen("GET", "/blobs/") != []
+    assert [
+        one for one in registry.seen("GET", "/blobs/") if str(layer.digest) not in one.path
+    ] == []
+
+
+def test_registry_whose_blob_is_damaged_is_told_of(registry: Registry, open_source: Open) -> None:
+    image = make_image([b"layer"])
+    layer = image.manifest.layers[0]
+    repository = registry.repository("a/b")
+    repository.add_manifest(image.manifest.raw, image.manifest.media_type, "t")
+    for raw in image.blobs.values():
+        repository.add_blob(raw)
+    repository.blobs[str(layer.digest)] = bytes(layer.size)
+    with pytest.raises(DigestMismatch):
+        copy_image(open_source(), MemoryImages())
+    assert len(registry.seen("GET", str(layer.digest))) == 1
+
+
+def test_mirror_with_a_manifest_of_an_old_schema_is_passed_over(
+    registry: Registry, open_registry: Callable[[], Registry], open_source: Open
+) -> None:
+    mirror = open_registry()
+    old = b'{"schemaVersion":1,"name":"a/b","tag":"1","fsLayers":[],"history":[]}'
+    media_type = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+    mirror.repository("a/b").add_manifest(old, media_type, "t")
+    image = make_image([b"layer"])
+    registry.repository("a/b").add_manifest(image.manifest.raw, image.manifest.media_type, "t")
+    assert open_source(mirror.host).resolve().digest == image.manifest.digest
 
 
 def test_mirror_with_another_document_is_passed_over(

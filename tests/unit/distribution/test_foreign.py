@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.registry import Registry, describe_blob
+from tests.support.registry import Registry, describe_blob, status
 from winlayers.distribution.credentials import Credentials
-from winlayers.distribution.foreign import ForeignLayers
+from winlayers.distribution.foreign import MAX_TRIED, ForeignLayers
 from winlayers.distribution.registries import HostSettings, Registries
 from winlayers.distribution.retry import Patience
 from winlayers.errors import BlobNotFound
@@ -75,3 +75,26 @@ def test_layer_is_read_from_any_offset(
             assert blob.read(10) == BLOB[:10]
         with layers.open(foreign(url), 10, BlobNotFound("x")) as blob:
             assert blob.read() == BLOB[10:]
+
+
+def test_few_of_many_urls_are_asked(
+    registry: Registry, registries: Registries, patience: Patience
+) -> None:
+    first = BlobNotFound("not in the layout")
+    urls = [f"{registry.url}/{number}" for number in range(100)]
+    with ForeignLayers(registries, patience=patience) as layers, pytest.raises(BlobNotFound):
+        layers.open(foreign(*urls), 0, first)
+    assert len(registry.requests) == MAX_TRIED
+    assert first.__notes__[-1] == f"{100 - MAX_TRIED} more URLs were not asked"
+
+
+def test_no_other_url_is_asked_after_a_minute(
+    registry: Registry, registries: Registries, patience: Patience
+) -> None:
+    first = BlobNotFound("not in the layout")
+    registry.on("GET", "/0", status(503, Retry_After="50"), times=99)
+    urls = [f"{registry.url}/{number}" for number in range(3)]
+    with ForeignLayers(registries, patience=patience) as layers, pytest.raises(BlobNotFound):
+        layers.open(foreign(*urls), 0, first)
+    assert {one.path for one in registry.requests} == {"/0"}
+    assert first.__notes__[-1] == "2 more URLs were not asked"

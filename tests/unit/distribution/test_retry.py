@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.distribution.conftest import Clock
+from winlayers.base.progress import Cancel
 from winlayers.distribution.retry import Patience, retry_after_seconds
-from winlayers.errors import DistributionError, LoginRefused
+from winlayers.errors import Cancelled, DistributionError, LoginRefused
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 
@@ -69,3 +73,32 @@ def test_wait_is_read(headers: dict[str, str], seconds: float | None) -> None:
 def test_any_wait_is_a_number_or_none(text: str, date: str) -> None:
     seconds = retry_after_seconds({"Retry-After": text, "Date": date})
     assert seconds is None or seconds >= 0
+
+
+def test_wait_ends_when_it_is_cancelled() -> None:
+    cancel = Cancel()
+    patience = Patience()
+    patience.cancel.follow(cancel)
+    calls = []
+
+    def action() -> None:
+        calls.append(1)
+        raise DistributionError("x", is_transient=True, retry_after_seconds=60)
+
+    timer = threading.Timer(0.05, cancel.set)
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(Cancelled):
+        patience.run(action)
+    timer.join()
+    assert time.monotonic() - started < 30
+    assert calls == [1]
+
+
+def test_longer_wait_than_a_minute_is_an_error(clock: Clock) -> None:
+    error = DistributionError("x", is_transient=True, retry_after_seconds=61)
+    with pytest.raises(DistributionError) as caught:
+        Patience(sleep=clock.sleep).pause(1, error)
+    assert caught.value is error
+    assert "61 seconds" in error.__notes__[0]
+    assert clock.slept == []

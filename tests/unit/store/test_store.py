@@ -14,8 +14,10 @@ from tests.support.memoryimages import MemoryImages
 from tests.support.storeimages import LINUX, RealImage, a_tar, an_image, put_blobs, put_image
 from winlayers.backends.contract import ImportPolicy
 from winlayers.base.digest import Digest, digest_of
+from winlayers.base.progress import Cancel
 from winlayers.errors import (
     BlobNotFound,
+    Cancelled,
     Corrupt,
     DigestMismatch,
     ImageNotFound,
@@ -177,6 +179,51 @@ def test_layer_that_another_store_makes_is_waited_for_and_not_read(
         waiter.join(20)
         assert unread.tell() == 0
         assert second.has_blob(base)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_waits_for_what_another_store_makes_end_when_it_is_cancelled(
+    store: Store, root: Path, number: int
+) -> None:
+    base, waiting = IMAGE.manifest.layers[0], IMAGE.manifest.layers[number]
+    slow = SlowSource(IMAGE.blobs[base.digest])
+    cancel = Cancel()
+    with store.open_sink("a") as first, Store(root, store.driver).open_sink("b") as second:
+        for sink in (first, second):
+            sink.expect(IMAGE.manifest.raw, IMAGE.config.raw)
+        second.heed(cancel)
+        maker = threading.Thread(target=first.put_blob, args=(base, slow))
+        maker.start()
+        assert slow.begun.wait(20)
+        timer = threading.Timer(0.1, cancel.set)
+        timer.start()
+        with pytest.raises(Cancelled):
+            second.put_blob(waiting, io.BytesIO(IMAGE.blobs[waiting.digest]))
+        assert maker.is_alive()
+        slow.may_end.set()
+        maker.join(20)
+        timer.join()
+    assert store.driver.layers() == [IMAGE.layer_ids[0]]
+
+
+def test_wait_for_a_parent_of_the_same_process_ends_when_it_is_cancelled(store: Store) -> None:
+    base, upper = IMAGE.manifest.layers
+    slow = SlowSource(IMAGE.blobs[base.digest])
+    cancel = Cancel()
+    with store.open_sink("app") as sink:
+        sink.expect(IMAGE.manifest.raw, IMAGE.config.raw)
+        sink.heed(cancel)
+        maker = threading.Thread(target=sink.put_blob, args=(base, slow))
+        maker.start()
+        assert slow.begun.wait(20)
+        timer = threading.Timer(0.1, cancel.set)
+        timer.start()
+        with pytest.raises(Cancelled):
+            sink.put_blob(upper, io.BytesIO(IMAGE.blobs[upper.digest]))
+        slow.may_end.set()
+        maker.join(20)
+        timer.join()
+    assert store.driver.layers() == [IMAGE.layer_ids[0]]
 
 
 def test_images_share_layers_and_a_second_pull_reads_nothing(store: Store) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
+from typing import BinaryIO
 
 import pytest
 
@@ -14,7 +17,6 @@ from winlayers.errors import (
     Cancelled,
     Corrupt,
     DigestMismatch,
-    RemoteFailure,
     TooLarge,
 )
 from winlayers.oci.model import MAX_DOCUMENT_SIZE, Descriptor, digest_bytes
@@ -74,17 +76,19 @@ def test_blob_that_is_cut_goes_on_where_it_stopped() -> None:
     assert [offset for _, offset in source.opened] == [0, 3000, 6000, 9000]
 
 
-def test_blob_that_ends_early_is_asked_for_once_more() -> None:
+def test_wait_between_two_attempts_ends_with_the_flag(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checked, "_FIRST_PAUSE_SECONDS", 60.0)
     source, descriptor = a_source()
-    whole = source.blobs[descriptor.digest]
-
-    def shorten(digest: Digest, offset: int) -> None:
-        source.blobs[digest] = whole if offset else whole[:100]
-
-    source.open_fault = shorten
-    with BlobReader(source, descriptor) as reader:
-        assert reader.read() == CONTENT
-    assert [offset for _, offset in source.opened] == [0, 100]
+    source.cut_after = 0
+    cancel = Cancel()
+    timer = threading.Timer(0.1, cancel.set)
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(Cancelled), BlobReader(source, descriptor, cancel=cancel) as reader:
+        reader.read()
+    timer.join()
+    assert time.monotonic() - started < 30
+    assert len(source.opened) == 1
 
 
 def test_blob_that_is_always_cut_is_given_up() -> None:
@@ -104,10 +108,36 @@ def test_blob_that_comes_byte_by_byte_is_given_up_at_last() -> None:
     assert len(source.opened) == checked.MAX_CUTS_IN_ALL
 
 
-def test_blob_that_is_too_short_is_given_up() -> None:
+def test_blob_that_is_too_short_is_damaged_and_not_asked_for_again() -> None:
     source, descriptor = a_source(CONTENT[:-1])
-    with pytest.raises(RemoteFailure, match="ended at byte 10239 of 10240"):
+    with pytest.raises(Corrupt, match="ended at byte 10239 of 10240"):
         BlobReader(source, descriptor).read()
+    assert len(source.opened) == 1
+
+
+class Places(MemoryImages):
+    """A source whose first places give other bytes."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.bad_count = count
+
+    def open_blob(self, descriptor: Descriptor, offset: int = 0) -> BinaryIO:
+        if self.bad_count:
+            return io.BytesIO(bytes(descriptor.size - offset))
+        return super().open_blob(descriptor, offset)
+
+    def distrust(self, descriptor: Descriptor) -> bool:
+        self.bad_count -= 1
+        return True
+
+
+def test_small_blob_that_is_damaged_comes_from_another_place() -> None:
+    source = Places(2)
+    descriptor = Descriptor("x", digest_bytes(CONTENT), len(CONTENT))
+    source.blobs[descriptor.digest] = CONTENT
+    assert read_small_blob(source, descriptor) == CONTENT
+    assert source.bad_count == 0
 
 
 def test_blob_that_is_not_there_is_not_asked_for_again() -> None:
@@ -141,13 +171,12 @@ def test_sha512_is_checked_too() -> None:
         BlobReader(source, Descriptor("x", digest, 3)).read()
 
 
-@pytest.mark.parametrize("flag", ["cancel", "stop"])
-def test_blob_stops_where_it_is_told_to(flag: str) -> None:
+def test_blob_stops_where_it_is_told_to() -> None:
     source, descriptor = a_source()
-    flags = {flag: Cancel()}
-    reader = BlobReader(source, descriptor, **flags)
+    cancel = Cancel()
+    reader = BlobReader(source, descriptor, cancel=cancel)
     reader.read(10)
-    flags[flag].set()
+    cancel.set()
     with pytest.raises(Cancelled):
         reader.read(10)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
@@ -372,3 +373,70 @@ def test_layer_may_have_another_digest() -> None:
     source.add_document(manifest)
     copy_image(source, sink)
     assert sink.blobs[digest] == LAYERS[0]
+
+
+class Sleeping(MemoryImages):
+    """A place that waits at its blobs until it is told to stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cancel = Cancel()
+        self.is_waiting = threading.Event()
+
+    def heed(self, cancel: Cancel) -> None:
+        self.cancel = cancel
+
+    def has_blob(self, descriptor: Descriptor) -> bool:
+        self.is_waiting.set()
+        assert self.cancel.wait(60)
+        self.cancel.check()
+        return False
+
+
+def test_waits_of_an_endpoint_end_when_a_copy_is_cancelled() -> None:
+    source, sink, cancel = MemoryImages(), Sleeping(), Cancel()
+    put_image(source, make_image(LAYERS))
+    timer = threading.Timer(0.05, cancel.set)
+    timer.start()
+    with pytest.raises(Cancelled):
+        copy_image(source, sink, cancel=cancel)
+    timer.join()
+    assert sink.top is None
+
+
+def test_waits_of_an_endpoint_end_with_the_first_error_and_the_caller_is_not_cancelled() -> None:
+    source, sink, cancel = MemoryImages(), Sleeping(), Cancel()
+    image = make_image(LAYERS)
+    put_image(source, image)
+
+    original = sink.has_blob
+
+    def has_blob(descriptor: Descriptor) -> bool:
+        if descriptor.digest == image.manifest.config.digest:
+            sink.is_waiting.wait(10)
+            raise NoSpace("the disk is full")
+        return original(descriptor)
+
+    sink.has_blob = has_blob  # type: ignore[method-assign]
+    with pytest.raises(NoSpace):
+        copy_image(source, sink, cancel=cancel)
+    assert not cancel.is_set()
+
+
+def test_layer_that_is_damaged_comes_from_another_place() -> None:
+    class Mirrored(MemoryImages):
+        bad = True
+
+        def open_blob(self, descriptor: Descriptor, offset: int = 0) -> BinaryIO:
+            if self.bad and descriptor.digest == digest_bytes(LAYERS[0]):
+                return io.BytesIO(bytes(descriptor.size))
+            return super().open_blob(descriptor, offset)
+
+        def distrust(self, descriptor: Descriptor) -> bool:
+            was_bad, self.bad = self.bad, False
+            return was_bad
+
+    source, sink = Mirrored(), MemoryImages()
+    put_image(source, make_image(LAYERS))
+    copy_image(source, sink)
+    assert sink.blobs == source.blobs
