@@ -10,7 +10,6 @@ import os
 import shutil
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
 STANDARD_INPUT = Path("-")
 
+_STAGED = "winlayers-archive"  # what a crash leaves of it goes when the store is next opened
+_ARCHIVE = "archive.tar"
 _RESERVE = 64 << 20
 _SMALL_RESERVE = 50  # of a small disk this part of it, 2 %
 _CHECK_STEP = 8 << 20
@@ -81,22 +82,19 @@ def _is_plain(source: BinaryIO) -> bool:
 
 @contextmanager
 def _spooled(session: Session, source: BinaryIO) -> Iterator[Path]:
+    from winlayers.backends.sealed.staging import Staging
     from winlayers.base.compression import open_decompressed
     from winlayers.cli.progress import shown
 
-    with staging(session) as tmpdir:
-        descriptor, name = tempfile.mkstemp(dir=tmpdir, prefix="winlayers-archive-")
-        path = Path(name)
-        try:
-            with (
-                open(descriptor, "wb", buffering=0) as target,
-                open_decompressed(source) as content,
-                shown(session.progress, "keeping the archive", None) as progress,
-            ):
-                _keep(session, content, target, tmpdir, progress)
-            yield path
-        finally:
-            path.unlink()
+    with staging(session) as tmpdir, Staging(tmpdir, _STAGED) as staged:
+        path = staged.path / _ARCHIVE
+        with (
+            open(path, "xb", buffering=0) as target,
+            open_decompressed(source) as content,
+            shown(session.progress, "keeping the archive", None) as progress,
+        ):
+            _keep(session, content, target, tmpdir, progress)
+        yield path
 
 
 def _keep(

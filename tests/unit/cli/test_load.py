@@ -93,6 +93,14 @@ def test_compressed_file_is_decompressed_where_tmpdir_says(bare: Shell, archive:
     assert list((chosen / "winlayers-staging").iterdir()) == []
 
 
+def test_what_a_killed_load_leaves_is_removed(bare: Shell, archive: Path) -> None:
+    killed = bare.root / "tmp" / "winlayers-archive.0123456789abcdef"
+    killed.mkdir(parents=True)
+    (killed / "archive.tar").write_bytes(b"a part of it")
+    assert bare.run("load", str(archive)).lines[0] == "app:1"
+    assert left_over(bare) == []
+
+
 def test_load_stops_before_the_disk_is_full(
     bare: Shell, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
