@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from winlayers.base.compression import Compression, detect, open_decompressed
 from winlayers.base.fileobj import PreadReader, copy, read_at
+from winlayers.base.room import RoomReader
 from winlayers.base.rooted import Parts
 from winlayers.errors import InvalidName, Malformed, NoSpace, TooLarge
 from winlayers.formats.tarblock import TYPE_REGULAR, TarHeader
@@ -28,8 +29,11 @@ from winlayers.oci._files import clean_place, shown
 
 MAX_MEMBERS = 100_000
 """Members of an archive, folders and links too; an image has some hundred."""
+MAX_NAMES_SIZE = 64 << 20
+"""What their names may take in memory together, about, in bytes."""
 
 _MAX_HOPS = 8
+_PART_SIZE = 64  # of one name of a path in memory, beside its characters
 _HARD_LINK = b"1"
 _SYMBOLIC_LINK = b"2"
 
@@ -56,7 +60,7 @@ class TarFiles:
         Raises:
             FileNotFoundError: it is not there.
             Malformed: it is no tar, or a name leads out of it.
-            TooLarge: it has more than ``MAX_MEMBERS`` members.
+            TooLarge: it has more than ``MAX_MEMBERS`` members, or their names take more than ``MAX_NAMES_SIZE``.
             NoSpace: there is no room for the temporary file.
         """
         self._what = str(path)
@@ -99,12 +103,16 @@ class TarFiles:
 
     def _find_members(self) -> dict[Parts, _Member]:
         members: dict[Parts, _Member] = {}
+        size = 0
         for count, header in enumerate(TarReader(self._file)):
             if count >= MAX_MEMBERS:
                 raise TooLarge(f"{self._what} has more than {MAX_MEMBERS} members")
             if header.typeflag == b"g":
                 continue
             parts = self._place_of(header.name, ".")
+            size += _size_of(header)
+            if size > MAX_NAMES_SIZE:
+                raise TooLarge(f"the names in {self._what} take more than {MAX_NAMES_SIZE} bytes")
             old = members.get(parts)
             member = self._member_of(header, parts)
             if old is not None and (old.is_file or member.is_file):
@@ -123,6 +131,13 @@ class TarFiles:
 
     def _place_of(self, name: bytes, folder: str) -> Parts:
         return clean_place(name.decode("utf-8", "surrogateescape"), self._what, folder=folder)
+
+
+def _size_of(header: TarHeader) -> int:
+    """What the names of a member may take in memory, at most about."""
+    return sum(
+        len(name) + _PART_SIZE * (name.count(b"/") + 1) for name in (header.name, header.linkname)
+    )
 
 
 class _OpenMember(PreadReader):
@@ -156,7 +171,9 @@ def _open_seekable(path: Path) -> BinaryIO:
 def _unpacked(file: BinaryIO) -> BinaryIO:
     whole = tempfile.TemporaryFile(prefix="winlayers-", buffering=0)  # noqa: SIM115  # it is returned
     try:
-        copy(open_decompressed(file), whole)
+        content = open_decompressed(file)
+        folder = Path(tempfile.gettempdir())
+        copy(RoomReader(content, folder, advice="set TMPDIR to a folder on another disk"), whole)
         whole.seek(0)
     except BaseException as error:
         whole.close()

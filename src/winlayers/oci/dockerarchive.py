@@ -38,6 +38,7 @@ from typing import Any, BinaryIO, Self
 from winlayers.base.compression import Compression, detect, open_decompressed
 from winlayers.base.digest import Digest, DigestReader, digest_of
 from winlayers.base.fileobj import CountingReader
+from winlayers.base.room import RoomReader
 from winlayers.base.rooted import Parts
 from winlayers.errors import (
     BlobNotFound,
@@ -354,13 +355,20 @@ class DockerArchiveSink:
         Raises:
             Corrupt: it has more or fewer bytes than the descriptor says.
             Malformed: a layer cannot be decompressed.
+            NoSpace: it would fill the disk.
         """
         if not mediatypes.is_layer(descriptor.media_type):
             self._folder.receive(_config_place(descriptor.digest), source, descriptor.size)
             return
         place: Parts = (f"{descriptor.digest.algorithm}-{descriptor.digest.hex}.layer",)
         raw = CountingReader(source)
-        plain = DigestReader(open_decompressed(raw))
+        plain = DigestReader(
+            RoomReader(
+                open_decompressed(raw),
+                self._staging.folder.parent,
+                advice="have the archive on another disk",
+            )
+        )
         self._folder.receive(place, plain)
         if raw.count != descriptor.size:
             self._folder.remove(place)

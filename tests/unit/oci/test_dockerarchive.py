@@ -9,6 +9,7 @@ import tarfile
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from tests.support.endpoints import (
     copy,
     fill,
 )
+from winlayers.base import room
 from winlayers.base.digest import Digest, DigestReader
 from winlayers.errors import (
     BlobNotFound,
@@ -29,6 +31,7 @@ from winlayers.errors import (
     ImageNotFound,
     InvalidReference,
     Malformed,
+    NoSpace,
     TooLarge,
     Unsupported,
     WinlayersError,
@@ -467,6 +470,22 @@ def test_image_that_is_not_whole_is_refused(tmp_path: Path, what: str) -> None:
         sink.put_document(manifest.raw, manifest.media_type)
         with pytest.raises(Malformed if what == "count" else BlobNotFound):
             sink.commit(describe(manifest.raw, manifest.media_type))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_layer_that_would_fill_the_disk_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter([1 << 30, 0])
+    monkeypatch.setattr(
+        room, "disk_of", lambda folder: SimpleNamespace(total=1 << 40, free=next(left))
+    )
+    bomb = gzip.compress(bytes(20 << 20), 1)
+    descriptor = Descriptor(mediatypes.DOCKER_LAYER, digest_bytes(bomb), len(bomb))
+    with DockerArchiveSink(tmp_path / "a.tar") as sink:
+        with pytest.raises(NoSpace, match="after 8388608 bytes"):
+            sink.put_blob(descriptor, io.BytesIO(bomb))
+        assert not sink.has_blob(descriptor)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,11 +7,13 @@ import io
 import os
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from winlayers.base import room
 from winlayers.base.compression import Compression, open_compressor
 from winlayers.errors import InvalidName, Malformed, NoSpace, TooLarge, WinlayersError
 from winlayers.formats.tarblock import TYPE_DIRECTORY, TYPE_REGULAR, TarHeader
@@ -94,6 +96,27 @@ def test_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(_members, "copy", full)
     with pytest.raises(NoSpace, match="TMPDIR"):
         files_of(tmp_path / "a.tgz", gzip.compress(tar(("a", b"one"))))
+
+
+def test_bomb_is_stopped_before_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = SimpleNamespace(total=1 << 40, free=(64 << 20) - 1)
+    monkeypatch.setattr(room, "disk_of", lambda folder: full)
+    with pytest.raises(NoSpace, match="TMPDIR"):
+        files_of(tmp_path / "a.tgz", gzip.compress(bytes(1 << 20)))
+
+
+@pytest.mark.parametrize("name", ["n" * 4000, "a/" * 2000 + "b"])
+def test_names_have_a_limit_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(_members, "MAX_NAMES_SIZE", 1 << 20)
+    few = tar(*((f"{number}{name}", b"") for number in range(3)))
+    assert files_of(tmp_path / "few.tar", few).size(tuple(f"0{name}".split("/"))) == 0
+    many = tar(*((f"{number}{name}", b"") for number in range(300)))
+    with pytest.raises(TooLarge, match="names"):
+        files_of(tmp_path / "many.tar", many)
 
 
 def test_links_lead_to_members(tmp_path: Path) -> None:
