@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 _RESERVE = 64 << 20
 _SMALL_RESERVE = 50
-_CHECK_STEP = 8 << 20
+_STEP = (
+    1 << 20
+)  # bytes of one read at most; to look at the disk before each costs some microseconds
 
 
 class Disk(Protocol):
@@ -31,13 +33,14 @@ class Disk(Protocol):
     def free(self) -> int: ...
 
 
-def is_nearly_full(disk: Disk) -> bool:
+def is_nearly_full(disk: Disk, more_size: int = 0) -> bool:
     """Whether a disk has no more than what is left alone.
 
     Args:
         disk: what it has.
+        more_size: bytes that it is about to take.
     """
-    return disk.free < min(_RESERVE, disk.total // _SMALL_RESERVE)
+    return disk.free < more_size + min(_RESERVE, disk.total // _SMALL_RESERVE)
 
 
 def disk_of(folder: Path) -> Disk:
@@ -59,7 +62,6 @@ class RoomReader(RawReader):
         self._folder = folder
         self._advice = advice
         self._given = 0
-        self._checked = -1
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read on.
@@ -69,9 +71,9 @@ class RoomReader(RawReader):
         """
         if size is None or size < 0:
             return self.readall()
-        if self._given >= self._checked:
-            self._check()
-        block = self._source.read(min(size, _CHECK_STEP))
+        wanted = min(size, _STEP)
+        self._check(wanted)
+        block = self._source.read(wanted)
         self._given += len(block)
         return block
 
@@ -79,11 +81,10 @@ class RoomReader(RawReader):
         """Read on into a buffer; see ``read``."""
         return read_into(self, buffer)
 
-    def _check(self) -> None:
+    def _check(self, more_size: int) -> None:
         disk = disk_of(self._folder)
-        if is_nearly_full(disk):
+        if is_nearly_full(disk, more_size):
             raise NoSpace(
-                f"only {disk.free} bytes are left on the disk of {self._folder}, after {self._given} bytes of what is "
-                f"decompressed; free some space, or {self._advice}"
+                f"only {disk.free} bytes are left on the disk of {self._folder}, after {self._given} bytes that "
+                f"were kept there; free some space, or {self._advice}"
             )
-        self._checked = self._given + _CHECK_STEP

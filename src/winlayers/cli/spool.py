@@ -7,17 +7,16 @@ work on it too, and what is decompressed may be of any size.
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 from winlayers.cli.session import Session
 from winlayers.cli.target import staging
-from winlayers.errors import InvalidArgument, NoSpace
+from winlayers.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from winlayers.base.progress import Progress
@@ -26,20 +25,10 @@ STANDARD_INPUT = Path("-")
 
 _STAGED = "winlayers-archive"  # what a crash leaves of it goes when the store is next opened
 _ARCHIVE = "archive.tar"
-_RESERVE = 64 << 20
-_SMALL_RESERVE = 50  # of a small disk this part of it, 2 %
-_CHECK_STEP = 8 << 20
 _BLOCK_SIZE = 1 << 20
-
-
-class _Disk(Protocol):
-    """What ``shutil.disk_usage`` tells."""
-
-    @property
-    def total(self) -> int: ...
-
-    @property
-    def free(self) -> int: ...
+_ADVICE = (
+    "have --tmpdir on another disk, or give an uncompressed archive as a FILE, which is not copied"
+)
 
 
 @contextmanager
@@ -84,6 +73,7 @@ def _is_plain(source: BinaryIO) -> bool:
 def _spooled(session: Session, source: BinaryIO) -> Iterator[Path]:
     from winlayers.backends.sealed.staging import Staging
     from winlayers.base.compression import open_decompressed
+    from winlayers.base.room import RoomReader
     from winlayers.cli.progress import shown
 
     with staging(session) as tmpdir, Staging(tmpdir, _STAGED) as staged:
@@ -93,44 +83,14 @@ def _spooled(session: Session, source: BinaryIO) -> Iterator[Path]:
             open_decompressed(source) as content,
             shown(session.progress, "keeping the archive", None) as progress,
         ):
-            _keep(session, content, target, tmpdir, progress)
+            _keep(session, RoomReader(content, tmpdir, advice=_ADVICE), target, progress)
         yield path
 
 
-def _keep(
-    session: Session, content: BinaryIO, target: BinaryIO, tmpdir: Path, progress: Progress
-) -> None:
+def _keep(session: Session, content: BinaryIO, target: BinaryIO, progress: Progress) -> None:
     from winlayers.base.fileobj import write_all
 
-    size = unchecked = 0
-    check_space(tmpdir, size, _free_disk(tmpdir))
     while block := content.read(_BLOCK_SIZE):
         session.cancel.check()
-        unchecked += len(block)
-        if unchecked >= _CHECK_STEP:
-            unchecked = 0
-            check_space(tmpdir, size, _free_disk(tmpdir))
         write_all(target, memoryview(block))
-        size += len(block)
         progress.advance(len(block))
-
-
-def _free_disk(folder: Path) -> _Disk:
-    return shutil.disk_usage(folder)
-
-
-def check_space(folder: Path, size: int, disk: _Disk) -> None:
-    """See that the disk has room for more than what is left alone.
-
-    Args:
-        folder: on it.
-        size: bytes that were kept so far.
-        disk: what it has.
-    Raises:
-        NoSpace: it does not.
-    """
-    if disk.free < min(_RESERVE, disk.total // _SMALL_RESERVE):
-        raise NoSpace(
-            f"only {disk.free} bytes are left on the disk of {folder}, after {size} bytes of the archive; free some "
-            "space, have --tmpdir on another disk, or give an uncompressed archive as a FILE, which is not copied"
-        )

@@ -52,6 +52,14 @@ def test_disk_is_nearly_full_with_64_mib_or_2_percent(total: int, free: int, is_
     assert is_nearly_full(FakeDisk(total, free)) is is_full
 
 
+def test_what_is_about_to_come_counts() -> None:
+    disk = FakeDisk(
+        40 << 20, 1 << 20
+    )  # a read may be larger than what is left alone of a small disk
+    assert not is_nearly_full(disk)
+    assert is_nearly_full(disk, 1 << 20)
+
+
 def test_disk_is_that_of_the_folder(tmp_path: Path) -> None:
     assert disk_of(tmp_path).total == shutil.disk_usage(tmp_path).total
 
@@ -75,6 +83,6 @@ def test_content_without_end_is_stopped_before_the_disk_is_full(
     with pytest.raises(NoSpace, match="take another disk") as caught:
         while True:
             count += len(reader.read(1 << 20))
-    assert count == 32 << 20
+    assert count == 4 << 20
     assert disk.looks == 5
     assert f"after {count} bytes" in str(caught.value)

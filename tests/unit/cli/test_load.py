@@ -15,6 +15,7 @@ from tests.support.builders import a_file, a_layer, layer_tar
 from tests.support.memoryimages import MemoryImages, put_image
 from tests.unit.cli.harness import BASE, Shell, Terminal
 from tests.unit.cli.images import an_image, put_layout
+from winlayers.base import room
 from winlayers.cli import spool
 from winlayers.oci.archive import OciArchiveSink
 from winlayers.transfer.copying import copy_image
@@ -105,28 +106,16 @@ def test_load_stops_before_the_disk_is_full(
     bare: Shell, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = archive.read_bytes()
-    free = iter([1 << 40, 1 << 40, 1 << 20])
-    monkeypatch.setattr(spool, "_CHECK_STEP", 1 << 10)
+    free = iter([1 << 40, 1 << 20])
     monkeypatch.setattr(spool, "_BLOCK_SIZE", 1 << 10)
-    monkeypatch.setattr(spool, "_free_disk", lambda folder: _Disk(1 << 40, 0, next(free)))
+    monkeypatch.setattr(room, "disk_of", lambda folder: _Disk(1 << 40, 0, next(free)))
     feed(monkeypatch, content)
     told = bare.run("load", code=18).err
     assert "only 1048576 bytes are left" in told
-    assert "after 1024 bytes of the archive" in told
+    assert "after 1024 bytes that were kept there" in told
     assert "--tmpdir" in told
     assert left_over(bare) == []
     assert bare.run("images").lines == []
-
-
-def test_small_disk_may_be_filled_but_for_a_part(bare: Shell) -> None:
-    total = 100 << 20
-    spool.check_space(bare.folder, 0, _Disk(total, 0, total // 50))
-    with pytest.raises(spool.NoSpace, match="bytes are left"):
-        spool.check_space(bare.folder, 0, _Disk(total, 0, total // 50 - 1))
-
-
-def test_real_disk_is_asked(bare: Shell) -> None:
-    assert spool._free_disk(bare.folder).total == shutil.disk_usage(bare.folder).total
 
 
 def test_damaged_archive_leaves_nothing(bare: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
