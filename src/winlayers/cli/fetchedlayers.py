@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from winlayers.base.progress import Cancel, Progress
+from winlayers.base.progress import LinkedCancel, Progress
 from winlayers.cli.manybars import ManyProgress, NoProgress, choose_many
 from winlayers.cli.progress import shown
 from winlayers.cli.session import Session, standard_error
@@ -76,30 +76,16 @@ def fetch_layers(
         return _Fetcher(session, source, layers, tmpdir).fetch_all(numbers, progress)
 
 
-class _Stop(Cancel):
-    """A flag that counts as set too once the user wants no more."""
-
-    __slots__ = ("_cancel",)
-
-    def __init__(self, cancel: Cancel) -> None:
-        super().__init__()
-        self._cancel = cancel
-
-    def is_set(self) -> bool:
-        return super().is_set() or self._cancel.is_set()
-
-    def check(self) -> None:
-        super().check()
-        self._cancel.check()
-
-
 class _Fetcher:
     """Fetches layers of one image; the first that fails ends the others."""
 
     def __init__(
         self, session: Session, source: ImageSource, layers: Sequence[Descriptor], tmpdir: Path
     ) -> None:
-        self._stop = _Stop(session.cancel)
+        self._stop = LinkedCancel(session.cancel)
+        heed(source, self._stop)
+        from winlayers.oci.endpoint import heed
+
         self._source = source
         self._layers = layers
         self._tmpdir = tmpdir
