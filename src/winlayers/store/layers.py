@@ -396,14 +396,21 @@ class Layers:
                 self._changed.wait(_PAUSE_SECONDS)
 
     def _await(self, layer_id: str, cancel: Cancel) -> None:
-        """Wait until nobody makes a layer any more, here or in another process."""
-        with self._changed:
-            while layer_id in self._coming:
+        """Wait until a layer is made, or nobody makes it any more, here or in another process.
+
+        Whoever failed with it may begin anew, with bytes from another place.
+        """
+        while self._is_coming(layer_id, cancel):
+            with self._changed:
+                while layer_id in self._coming:
+                    cancel.check()
+                    self._changed.wait(_CHECK_SECONDS)
+            while self._is_made_elsewhere(layer_id):
                 cancel.check()
-                self._changed.wait(_CHECK_SECONDS)
-        while self._is_made_elsewhere(layer_id):
-            cancel.check()
-            time.sleep(_PAUSE_SECONDS)
+                time.sleep(_PAUSE_SECONDS)
+            with self._catalog.reading() as records:
+                if self.is_made(records, layer_id):
+                    return
 
     def _is_made_elsewhere(self, layer_id: str) -> bool:
         """Whether somebody else holds the lock of a layer."""

@@ -6,6 +6,7 @@ import errno
 import io
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -618,6 +619,38 @@ def test_layers_of_others_are_none_of_the_catalogs(store: Store) -> None:
     put_image(store, "app", IMAGE)
     store.untag("app")
     assert store.driver.layers() == ["mine"]
+
+
+@pytest.mark.parametrize("place", ["middle", "end", "length"])
+def test_layer_that_came_damaged_is_taken_from_another_place(
+    store: Store, root: Path, place: str
+) -> None:
+    damaged = IMAGE.manifest.layers[0]
+    raw = bytearray(IMAGE.blobs[damaged.digest])
+    if place == "length":
+        raw.pop()
+    else:
+        raw[len(raw) // 2 if place == "middle" else -2] ^= 0xFF
+
+    class Mirrored(MemoryImages):
+        bad = True
+
+        def open_blob(self, descriptor: Descriptor, offset: int = 0) -> BinaryIO:
+            if self.bad and descriptor.digest == damaged.digest:
+                return io.BytesIO(raw)
+            return super().open_blob(descriptor, offset)
+
+        def distrust(self, descriptor: Descriptor) -> bool:
+            was_bad, self.bad = self.bad, False
+            return was_bad
+
+    source = Mirrored()
+    source.blobs |= IMAGE.blobs
+    source.add_document(IMAGE.manifest)
+    with store.open_sink("app") as sink:
+        copy_image(source, sink)
+    check_whole(store, "app", IMAGE)
+    assert not source.bad
 
 
 def test_copies_by_transfer_keep_all_digests(store: Store) -> None:
