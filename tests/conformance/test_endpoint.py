@@ -7,7 +7,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -81,8 +81,16 @@ class Pair:
 
 @cache
 def a_registry() -> Registry:
-    """A registry on loopback, until the process ends."""
+    """A registry on loopback, for all tests here."""
     return OPEN.enter_context(serve_registry())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _registry_is_ended() -> Iterator[None]:
+    """End it: a process that forgets a registry that runs waits for its thread forever."""
+    yield
+    OPEN.close()
+    a_registry.cache_clear()
 
 
 def in_registry(folder: Path, name: str) -> Reference:
