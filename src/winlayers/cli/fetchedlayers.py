@@ -82,10 +82,10 @@ class _Fetcher:
     def __init__(
         self, session: Session, source: ImageSource, layers: Sequence[Descriptor], tmpdir: Path
     ) -> None:
-        self._stop = LinkedCancel(session.cancel)
-        heed(source, self._stop)
         from winlayers.oci.endpoint import heed
 
+        self._stop = LinkedCancel(session.cancel)
+        heed(source, self._stop)
         self._source = source
         self._layers = layers
         self._tmpdir = tmpdir
