@@ -330,13 +330,19 @@ def _failure(error: urllib3.exceptions.HTTPError, what: str) -> DistributionErro
             return DistributionError(f"{what}: TLS failed")
     if isinstance(error, urllib3.exceptions.NameResolutionError):
         return DistributionError(f"{what}: the name of the host is not known")
-    if isinstance(error, urllib3.exceptions.NewConnectionError):
+    if isinstance(error, urllib3.exceptions.NewConnectionError) and not _was_cut(error):
         return DistributionError(f"{what}: nothing answers there")
     if isinstance(error, urllib3.exceptions.TimeoutError):
         return DistributionError(f"{what}: no answer in time", is_transient=True)
     if isinstance(error, urllib3.exceptions.LocationValueError):
         return DistributionError(f"{what}: this is not a URL")
     return DistributionError(f"{what}: the connection was cut", is_transient=True)
+
+
+def _was_cut(error: urllib3.exceptions.NewConnectionError) -> bool:
+    """Whether somebody answered, and was gone before the connection was used."""
+    cause = error.__cause__ or error.__context__
+    return isinstance(cause, ConnectionError) and not isinstance(cause, ConnectionRefusedError)
 
 
 def _hide_queries(record: logging.LogRecord) -> bool:
