@@ -85,6 +85,10 @@ class BlobNotFound(NotFound):
     """No blob has this digest."""
 
 
+class SnapshotNotFound(NotFound):
+    """No snapshot has this key or number."""
+
+
 class AlreadyExists(WinlayersError):
     """Something else has this name already."""
 
@@ -107,6 +111,10 @@ class LayerMounted(InUse):
 
 class LayerHasChildren(InUse):
     """Other layers stand on this one."""
+
+
+class SnapshotHasChildren(InUse):
+    """Other snapshots stand on this one."""
 
 
 class IllegalState(InUse):

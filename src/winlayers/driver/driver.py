@@ -23,6 +23,7 @@ from winlayers.backends.contract import (
     ImportsAhead,
     Mounts,
     ScratchAccess,
+    TarFacts,
     Usage,
 )
 from winlayers.base.digest import Digest
@@ -337,6 +338,7 @@ class Driver:
         cancel: Cancel | None = None,
         report: Callable[[Finding], None] = lambda finding: None,
         size: int | None = None,
+        confirm: Callable[[TarFacts], None] = lambda facts: None,
     ) -> LayerSummary:
         """Make a sealed layer from its tar, in one step: all of it or nothing.
 
@@ -353,6 +355,7 @@ class Driver:
             cancel: stops the import when set.
             report: called with each finding that is no error.
             size: bytes of ``source``, where they are known; see ``driver.importing.SparingImporter``.
+            confirm: called with the digests before the layer is published; what it raises abandons the import.
         Returns:
             What was counted, with both digests.
         Raises:
@@ -373,6 +376,7 @@ class Driver:
             cancel or Cancel(),
             report,
             size,
+            confirm,
         )
         try:
             return self._import(job)

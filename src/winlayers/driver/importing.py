@@ -48,6 +48,7 @@ class ImportJob:
         cancel: asked before each block.
         report: called with each finding that is no error.
         size: bytes of ``source``, where they are known.
+        confirm: called with what was read, before anything of the layer is seen; raises to abandon it.
     """
 
     layer_id: str
@@ -61,6 +62,7 @@ class ImportJob:
     cancel: Cancel = field(default_factory=Cancel)
     report: Callable[[Finding], None] = lambda finding: None
     size: int | None = None
+    confirm: Callable[[TarFacts], None] = lambda facts: None
 
 
 class Importer(Protocol):
@@ -284,10 +286,11 @@ def _pump(job: ImportJob) -> BlockPump:
 
 
 def _verified(job: ImportJob, pump: BlockPump) -> TarFacts:
-    """Compare the digests with the wanted ones.
+    """Compare the digests with the wanted ones, and ask whoever wants to be asked.
 
     Raises:
         DigestMismatch: one is another.
+        WinlayersError: as ``job.confirm``.
     """
     for what, wanted, actual in (
         ("the layer file", job.digest, pump.digest),
@@ -296,4 +299,6 @@ def _verified(job: ImportJob, pump: BlockPump) -> TarFacts:
         if wanted is not None and wanted != actual:
             raise DigestMismatch(what, expected=str(wanted), actual=str(actual))
     is_verified = job.digest is not None or job.diff_id is not None
-    return TarFacts(pump.size, str(pump.diff_id), str(pump.digest), is_verified)
+    facts = TarFacts(pump.size, str(pump.diff_id), str(pump.digest), is_verified)
+    job.confirm(facts)
+    return facts

@@ -7,6 +7,8 @@
     layers     id, diff ID, parent, blob, made, ours           the layers of images that the driver has
     leases     number, process                                 who is at work
     holds      lease -> key                                    what that one relies on
+    snapshots  number, key, kind, parent, layer                what engines name, see ``snapshotrows``
+    labels     snapshot -> name, value                         what engines note of them
 
 A *key* is a digest (of a document or blob, with its colon) or the id of a layer (64 digits, without). A layer is
 *made* once the driver has it whole; a row that is not made belongs to who makes it, or to a crash. Two transactions
@@ -20,18 +22,23 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
 
 from winlayers.base.digest import Digest
 from winlayers.base.locking import FileLock
 from winlayers.base.processes import is_running, process_start_time
 from winlayers.driver.database import open_database
-from winlayers.errors import NoSpace, StoreCorrupt, UnknownFeature
+from winlayers.errors import NoSpace, StoreCorrupt, UnknownFeature, WinlayersError
 from winlayers.oci.model import Descriptor
+from winlayers.store.batches import Batches
+from winlayers.store.snapshotrows import SnapshotRows
 from winlayers.store.spare import Spare
+
+_T = TypeVar("_T")
 
 #: Each brings a catalog of the schema that is its place here to the next one.
 _STEPS: tuple[tuple[str, ...], ...] = (
@@ -49,6 +56,17 @@ _STEPS: tuple[tuple[str, ...], ...] = (
         " started TEXT NOT NULL)",
         "CREATE TABLE holds (lease INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (lease, key))"
         " WITHOUT ROWID",
+    ),
+    (
+        "CREATE TABLE snapshots (number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE,"
+        " kind TEXT NOT NULL, parent INTEGER NOT NULL, layer_id TEXT NOT NULL, is_filled INTEGER NOT NULL,"
+        " created_ns INTEGER NOT NULL, updated_ns INTEGER NOT NULL)",
+        "CREATE INDEX snapshots_by_parent ON snapshots (parent)",
+        "CREATE INDEX snapshots_by_layer ON snapshots (layer_id)",
+        "CREATE TABLE labels (number INTEGER NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,"
+        " PRIMARY KEY (number, name)) WITHOUT ROWID",
+        "CREATE INDEX layers_by_parent ON layers (parent)",
+        "CREATE INDEX links_by_target ON links (target)",
     ),
 )
 SCHEMA_VERSION = len(_STEPS)
@@ -87,6 +105,8 @@ class Records:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        self.snapshots = SnapshotRows(db)
+        """Those of snapshots."""
 
     # -- names and documents -------------------------------------------------------------------------
 
@@ -189,6 +209,16 @@ class Records:
         """Forget a layer."""
         self._db.execute("DELETE FROM layers WHERE layer_id = ?", (layer_id,))
 
+    def is_layer_needed(self, layer_id: str) -> bool:
+        """Whether a snapshot, a document, another layer or somebody at work needs a layer."""
+        query = (
+            "SELECT EXISTS (SELECT 1 FROM snapshots WHERE layer_id = :id)"
+            " OR EXISTS (SELECT 1 FROM links WHERE target = :id)"
+            " OR EXISTS (SELECT 1 FROM layers WHERE parent = :id)"
+            " OR EXISTS (SELECT 1 FROM holds WHERE key = :id)"
+        )
+        return bool(self._db.execute(query, {"id": layer_id}).fetchone()[0])
+
     # -- leases --------------------------------------------------------------------------------------
 
     def add_lease(self) -> int:
@@ -238,6 +268,7 @@ class Catalog:
         self._spare = Spare(path.with_suffix(".spare"))
         # SQLite makes those who wait sleep, up to a tenth of a second; threads of one process need not.
         self._turn = threading.Lock()
+        self._changes: Batches[_Change[Any]] = Batches(self._make_all)
         with self._spare.lent(), self._connection() as db:
             is_present = self._version(db) == SCHEMA_VERSION
         if not is_present:
@@ -274,6 +305,42 @@ class Catalog:
             yield records
 
     @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """Be quicker as long as the block lasts: each time that nobody has it open any more, SQLite tidies it up."""
+        with self._connection() as db:
+            self._version(db)
+            yield
+
+    def change(self, what: Callable[[Records], _T], *, clearing: bool = False) -> _T:
+        """Make a small change, as ``writing`` does; those of many threads are brought to the disk together.
+
+        Args:
+            what: makes it, in whichever thread; it waits for nothing.
+            clearing: it gives room back, or helps to; see ``clearing``.
+        Returns:
+            What that returned.
+        Raises:
+            Whatever ``what`` raised; then it has changed nothing.
+        """
+        change = _Change(what)
+        with self._spare.lent() if clearing else nullcontext():
+            self._changes.put(change)
+        return change.result()
+
+    def _make_all(self, changes: list[_Change[Any]]) -> None:
+        try:
+            with self._turn, self._connection() as db:
+                db.execute("BEGIN IMMEDIATE")
+                for one in changes:
+                    one.make(db)
+                db.execute("COMMIT")
+        except BaseException as error:
+            for one in changes:
+                one.error = one.error or error
+            if not isinstance(error, Exception):
+                raise
+
+    @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         try:
             with open_database(self._path) as db:
@@ -307,6 +374,31 @@ class Catalog:
                     db.execute(statement)
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             db.execute("COMMIT")
+
+
+class _Change(Generic[_T]):
+    """A change that waits for its turn, and what became of it."""
+
+    def __init__(self, what: Callable[[Records], _T]) -> None:
+        self._what = what
+        self._value: _T | None = None
+        self.error: BaseException | None = None
+
+    def make(self, db: sqlite3.Connection) -> None:
+        """Make it, within a transaction; one that fails changes nothing, and fails alone."""
+        db.execute("SAVEPOINT change")
+        try:
+            self._value = self._what(Records(db))
+        except WinlayersError as error:
+            self.error = error
+            db.execute("ROLLBACK TO change")
+        db.execute("RELEASE change")
+
+    def result(self) -> _T:
+        """What it returned, or what it raised."""
+        if self.error is not None:
+            raise self.error
+        return cast(_T, self._value)
 
 
 _LAYERS = "SELECT layer_id, diff_id, parent, blob, size, is_made, is_ours FROM layers"

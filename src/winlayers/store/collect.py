@@ -1,8 +1,8 @@
 """What goes when nothing needs it: documents, blobs and layers.
 
-Roots are the names and what living processes hold. What is not reached from there is first forgotten in the catalog,
-in one transaction, so that nobody finds it any more; then its files go, then its layers, the upper ones first. What
-a crash leaves in between is known for what it is: files without a row, and layers that are not made.
+Roots are the names, the snapshots and what living processes hold. What is not reached from there is first forgotten
+in the catalog, in one transaction, so that nobody finds it any more; then its files go, then its layers, the upper ones
+first. What a crash leaves in between is known for what it is: files without a row, and layers that are not made.
 
 A layer that somebody uses (mounted, held, a scratch or another layer on it) stays, and is tried again the next time.
 Layers that were imported by hand are none of the catalog's.
@@ -141,8 +141,9 @@ class Collector:
 
 
 def needed_keys(records: Records) -> set[str]:
-    """The keys of all that names and living processes need."""
-    return reached_keys(records, [*map(str, records.tags().values()), *records.held()])
+    """The keys of all that names, snapshots and living processes need."""
+    tagged = map(str, records.tags().values())
+    return reached_keys(records, [*tagged, *records.snapshots.layer_ids(), *records.held()])
 
 
 def reached_keys(records: Records, roots: Iterable[str]) -> set[str]:

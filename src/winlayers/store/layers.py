@@ -156,7 +156,7 @@ class Layers:
             LayerExists: the driver has another layer of this id.
             Cancelled: it was asked for while others were waited for.
         """
-        with self._making(planned.layer_id, work.cancel):
+        with self.making(planned.layer_id, work.cancel):
             if self._is_there(planned, work.lease):
                 if not planned.is_plain:
                     self.keep_blob(planned.blob, source, work.lease)
@@ -175,7 +175,7 @@ class Layers:
             BlobNotFound: the blob is not there.
             Corrupt, Malformed, NoSpace, LayerExists, Cancelled: as ``take``.
         """
-        with self._making(planned.layer_id, work.cancel):
+        with self.making(planned.layer_id, work.cancel):
             if self._is_there(planned, work.lease):
                 return
             with self.open_blob(planned.blob.digest) as source:
@@ -306,21 +306,8 @@ class Layers:
                 continue
             lock.remove()
 
-    # -- inside --------------------------------------------------------------------------------------
-
-    def _remove(self, row: LayerRow) -> InUse | None:
-        try:
-            if row.is_ours:
-                self._driver.remove(row.layer_id)
-        except InUse as refusal:
-            return refusal
-        return None
-
-    def _lock_of(self, layer_id: str) -> FileLock:
-        return FileLock(self._files.locks / f"{layer_id}.lock")
-
     @contextmanager
-    def _making(self, layer_id: str, cancel: Cancel) -> Iterator[None]:
+    def making(self, layer_id: str, cancel: Cancel | None = None) -> Iterator[None]:
         """Be the only one at a layer; others see that it is coming."""
         lock = self._lock_of(layer_id).acquire(cancel=cancel)
         with self._changed:
@@ -333,6 +320,19 @@ class Layers:
             with self._changed:
                 self._coming.discard(layer_id)
                 self._changed.notify_all()
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _remove(self, row: LayerRow) -> InUse | None:
+        try:
+            if row.is_ours:
+                self._driver.remove(row.layer_id)
+        except InUse as refusal:
+            return refusal
+        return None
+
+    def _lock_of(self, layer_id: str) -> FileLock:
+        return FileLock(self._files.locks / f"{layer_id}.lock")
 
     def _is_there(self, planned: PlannedLayer, lease: int) -> bool:
         """Hold a layer, and say whether it is made; if not, note that it is being made."""
@@ -355,6 +355,9 @@ class Layers:
                 elif not is_ours:
                     row = replace(row, is_ours=True)  # it was removed at this moment
                 records.put_layer(row)
+            elif row.is_plain and not planned.is_plain:
+                # It was made without a blob being kept, for a snapshot; now one will be.
+                records.put_layer(replace(row, blob=planned.blob.digest))
             return row.is_made
 
     def _size_in_driver(self, planned: PlannedLayer) -> int | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from winlayers.store.catalog import Catalog
 from winlayers.store.collect import Collected, Collector, compressed_blobs, needed_keys
 from winlayers.store.images import ImageRow, Images, StoreSink, StoreSource, whole_name
 from winlayers.store.layers import Layers
+from winlayers.store.snapshots import Snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,12 @@ class DiskUsage:
         blob_count: files of blobs.
         blob_size: their bytes.
         compressed_size: those among them that are layers which the driver has too; see ``Store.prune``.
-        layer_count: layers of images.
+        layer_count: layers of images and snapshots.
         layer_size: what the driver takes for them.
         shared_size: the part of that which several images share.
         reclaimable_size: what a prune gives back, if nobody uses it.
+        snapshot_count: what engines hold; the layers of it are among the others.
+        scratch_size: what the driver takes for their scratches.
     """
 
     image_count: int
@@ -54,6 +58,8 @@ class DiskUsage:
     layer_size: int
     shared_size: int
     reclaimable_size: int
+    snapshot_count: int
+    scratch_size: int
 
 
 class Store:
@@ -74,6 +80,8 @@ class Store:
         self._layers = Layers(self._catalog, self._files, driver)
         self._images = Images(self._catalog, self._files, self._layers)
         self._collector = Collector(self._catalog, self._files, self._layers, driver)
+        self.snapshots = Snapshots(root, self._catalog, self._files, self._layers, driver)
+        """What engines hold."""
 
     def open_source(self, name: str) -> StoreSource:
         """An image to be read; see ``oci.endpoint.ImageSource``.
@@ -170,6 +178,7 @@ class Store:
             rows = records.layers()
             needed = needed_keys(records)
             compressed = compressed_blobs(records, self.driver)
+            snapshots = records.snapshots.all()
         images = {row.manifest: row for row in self.images()}
         users = Counter(layer_id for row in images.values() for layer_id in row.layer_ids)
         sizes = {row.layer_id: self._collector.disk_size(row) for row in rows}
@@ -184,11 +193,18 @@ class Store:
             sum(sizes.values()),
             sum(size for layer_id, size in sizes.items() if users[layer_id] > 1),
             sum(unneeded),
+            len(snapshots),
+            self.snapshots.scratch_size(snapshots),
         )
+
+    def kept_open(self) -> AbstractContextManager[None]:
+        """For who makes many calls: they are quicker within the ``with`` block, a third of the time for small ones."""
+        return self._catalog.kept_open()
 
     def recover(self) -> None:
         """Remove what crashes left half-done. What they had done stays until a prune, for whoever goes on."""
         self._collector.recover()
+        self.snapshots.recover()
 
 
 def _meant(name: str, tags: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 from winlayers.errors import StoreCorrupt, UnknownFeature
 from winlayers.oci.model import digest_bytes
 from winlayers.store import catalog
-from winlayers.store.catalog import SCHEMA_VERSION, Catalog, LayerRow
+from winlayers.store.catalog import SCHEMA_VERSION, Catalog, LayerRow, Records
+from winlayers.store.snapshotrows import SnapshotKind
 
 DIGEST = digest_bytes(b"a")
 OTHER = digest_bytes(b"b")
@@ -141,3 +143,108 @@ def test_leases_end_with_their_processes(path: Path, monkeypatch: pytest.MonkeyP
         records.drop_lease(living)
         assert records.leases() == set()
         assert records.add_lease() > dead
+
+
+# -- catalogs of before ------------------------------------------------------------------------------
+
+
+def make_first(path: Path) -> None:
+    """A catalog as schema 1 had it, with one image."""
+    execute(
+        path,
+        "PRAGMA journal_mode = WAL",
+        "CREATE TABLE tags (name TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE documents (digest TEXT PRIMARY KEY, media_type TEXT NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE links (source TEXT NOT NULL, target TEXT NOT NULL, PRIMARY KEY (source, target)) WITHOUT ROWID",
+        "CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE layers (layer_id TEXT PRIMARY KEY, diff_id TEXT NOT NULL, parent TEXT NOT NULL, blob TEXT NOT NULL,"
+        " size INTEGER NOT NULL, is_made INTEGER NOT NULL, is_ours INTEGER NOT NULL) WITHOUT ROWID",
+        "CREATE INDEX layers_by_diff_id ON layers (diff_id)",
+        "CREATE TABLE leases (lease INTEGER PRIMARY KEY AUTOINCREMENT, pid INTEGER NOT NULL, started TEXT NOT NULL)",
+        "CREATE TABLE holds (lease INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (lease, key)) WITHOUT ROWID",
+        f"INSERT INTO tags VALUES ('app', '{DIGEST}')",
+        f"INSERT INTO layers VALUES ('aa', '{DIGEST}', '', '{OTHER}', 3, 1, 1)",
+        "PRAGMA user_version = 1",
+    )
+
+
+def shape_of(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as db:
+        rows = db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")
+        return [sql for (sql,) in rows]
+
+
+def test_catalog_without_snapshots_is_brought_up(path: Path, tmp_path: Path) -> None:
+    make_first(path)
+    with Catalog(path).writing() as records:
+        assert records.tags() == {"app": DIGEST}
+        assert records.layers() == [LayerRow("aa", DIGEST, "", OTHER, 3, is_made=True)]
+        assert records.snapshots.all() == []
+        assert records.snapshots.add("key", SnapshotKind.ACTIVE, 0, "", {"a": "b"}, 5) == 1
+    new = tmp_path / "new.db"
+    Catalog(new)
+    assert shape_of(path) == shape_of(new)
+
+
+# -- changes of many threads --------------------------------------------------------------------------
+
+
+def test_changes_of_many_threads_are_all_made(path: Path) -> None:
+    store = Catalog(path)
+    found: list[int] = []
+
+    def add() -> None:
+        found.append(store.change(lambda records: records.add_lease()))
+
+    with store.kept_open():
+        threads = [threading.Thread(target=add) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    assert sorted(found) == list(range(1, 21))
+    with store.reading() as records:
+        assert records.leases() == set(found)
+
+
+def test_change_that_fails_fails_alone(path: Path) -> None:
+    store = Catalog(path)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(records: Records) -> None:
+        begun.set()
+        assert go_on.wait(20)
+
+    def fail(records: Records) -> None:
+        records.set_tag("lost", DIGEST)
+        raise StoreCorrupt("as it happens")
+
+    errors: list[Exception] = []
+
+    def run(what: Callable[[Records], None]) -> None:
+        try:
+            store.change(what)
+        except StoreCorrupt as error:
+            errors.append(error)
+
+    keep = [lambda records, name=name: records.set_tag(name, DIGEST) for name in "ab"]
+    threads = [
+        threading.Thread(target=run, args=(what,)) for what in (wait, keep[0], fail, keep[1])
+    ]
+    threads[0].start()
+    assert begun.wait(20)
+    for thread in threads[1:]:
+        thread.start()
+    go_on.set()
+    for thread in threads:
+        thread.join(20)
+    assert [str(error) for error in errors] == ["as it happens"]
+    with store.reading() as records:
+        assert records.tags() == {"a": DIGEST, "b": DIGEST}
+
+
+def test_change_that_cannot_be_brought_to_the_disk_is_told_to_all(path: Path) -> None:
+    store = Catalog(path)
+    path.write_bytes(b"something else entirely" * 500)
+    with pytest.raises(StoreCorrupt):
+        store.change(lambda records: records.tags())
