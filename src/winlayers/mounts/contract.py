@@ -47,6 +47,23 @@ class MountRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ForestRequest:
+    """Which store to show all snapshots of, and where.
+
+    Attributes:
+        home: root of the store.
+        tmpdir: its staging folder, None for the usual one.
+        path: an empty folder, which is there.
+        shared: as of ``MountRequest``.
+    """
+
+    home: Path
+    tmpdir: Path | None
+    path: Path
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MountInfo:
     """A mount that is there.
 

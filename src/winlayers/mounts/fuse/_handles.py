@@ -36,11 +36,13 @@ class Listed:
     Attributes:
         name: as the kernel gets it.
         stat: what it is.
+        is_whole: whether ``stat`` tells all; where not, only what type it is.
         filled: room for whoever hands it on to keep it in libfuse's form.
     """
 
     name: bytes
     stat: PosixStat
+    is_whole: bool = True
     filled: Any = None
 
 

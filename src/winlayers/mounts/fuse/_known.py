@@ -93,6 +93,10 @@ class Known:
             self._retyped.discard(path)
             raise OSError(errno.ESTALE, "the file is of another type now")
 
+    def listed(self) -> set[str]:
+        """The folders that were listed since something changed, as far as they are kept."""
+        return set(self._listings)
+
     def listing(self, path: str, make: Callable[[], list[Listed]]) -> list[Listed]:
         """What a folder has, made only if something changed since it was made last."""
         # If something changes meanwhile, the table is another one then, and this is not kept.

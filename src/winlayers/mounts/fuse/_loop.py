@@ -26,8 +26,10 @@ import mfusepy
 
 from winlayers.errors import WinlayersError
 from winlayers.mounts.fuse._errno import errno_of
+from winlayers.mounts.fuse._forest_operations import ForestOperations
 from winlayers.mounts.fuse._operations import BLOCK_SIZE, MAX_NAME, Operations
 from winlayers.mounts.fuse._posixstat import PosixStat
+from winlayers.mounts.fuse._xattrs import NO_ATTRIBUTE
 
 if TYPE_CHECKING:
     _Pointer = Any
@@ -64,7 +66,7 @@ class Loop(mfusepy.FUSE):  # type: ignore[misc]
 
     def __init__(
         self,
-        operations: Operations,
+        operations: Operations | ForestOperations,
         path: str,
         *,
         on_ready: Callable[[], None],
@@ -100,7 +102,7 @@ class Loop(mfusepy.FUSE):  # type: ignore[misc]
         self._on_ready()
 
     def init_fuse_3(self, conn: _Pointer, config: _Pointer) -> None:
-        self._answers.known.on_stale = _Forgetter(_context().fuse).forget
+        self._answers.watch(_Forgetter(_context().fuse).forget)
         config.contents.nullpath_ok = 1
         config.contents.use_ino = 1
         if self._is_fixed and conn.contents.capable & _CAP_CACHE_SYMLINKS:
@@ -120,15 +122,16 @@ class Loop(mfusepy.FUSE):  # type: ignore[misc]
 
     def opendir(self, path: bytes, fip: _Pointer) -> None:
         info = fip.contents
-        info.fh = self._answers.opendir(_text(path))
-        if IS_LIBFUSE_3 and hasattr(info, "cache_readdir"):
+        text = _text(path)
+        info.fh = self._answers.opendir(text)
+        if IS_LIBFUSE_3 and hasattr(info, "cache_readdir") and self._answers.keeps_listing(text):
             # The kernel drops a listing when something happened in the folder, or its time of writing changed.
             info.cache_readdir = info.keep_cache = 1
 
     def readdir_fuse_2(
         self, path: bytes | None, buf: _Pointer, filler: Any, offset: int, fip: _Pointer
     ) -> None:
-        self._list(offset, fip, lambda name, told, end: filler(buf, name, told, end))
+        self._list(offset, fip, lambda name, told, end, whole: filler(buf, name, told, end))
 
     def readdir_fuse_3(
         self,
@@ -140,7 +143,11 @@ class Loop(mfusepy.FUSE):  # type: ignore[misc]
         flags: int,
     ) -> None:
         plus = _FILL_DIR_PLUS if flags & _READDIR_PLUS else 0
-        self._list(offset, fip, lambda name, told, end: filler(buf, name, told, end, plus))
+        self._list(
+            offset,
+            fip,
+            lambda name, told, end, whole: filler(buf, name, told, end, plus if whole else 0),
+        )
 
     def statfs(self, path: bytes, buf: _Pointer) -> None:
         told = self._answers.statfs(_text(path))
@@ -176,7 +183,7 @@ class Loop(mfusepy.FUSE):  # type: ignore[misc]
 
     def getxattr(self, path: bytes, name: bytes, value: Any, size: int, *position: int) -> int:
         if name.startswith(_SECURITY):
-            return -errno.ENOTSUP
+            return -NO_ATTRIBUTE
         told: int = super().getxattr(path, name, value, size, *position)
         return told
 
@@ -206,15 +213,15 @@ class Loop(mfusepy.FUSE):  # type: ignore[misc]
     def _spare_flush(self, info: Any, path: bytes) -> None:
         """Have the kernel not tell of each close: writing has told errors, and the last one is told of."""
         if IS_LIBFUSE_3 and hasattr(info, "noflush"):
-            info.noflush = not self._answers.known.has_others(_text(path))
+            info.noflush = not self._answers.has_others(_text(path), info.fh)
 
-    def _list(self, offset: int, fip: Any, fill: Callable[[bytes, Any, int], int]) -> None:
+    def _list(self, offset: int, fip: Any, fill: Callable[[bytes, Any, int, bool], int]) -> None:
         """Hand names on until libfuse has no room; it comes back with the place where it stopped."""
         number = fip.contents.fh
         if offset < len(_DOTS):
             told = mfusepy.c_stat(st_mode=_FOLDER)
             for end, dots in enumerate(_DOTS[offset:], offset + 1):
-                if fill(dots, told, end):
+                if fill(dots, told, end, True):
                     return
             offset = len(_DOTS)
         entries = self._answers.readdir(number, offset - len(_DOTS))
@@ -222,7 +229,7 @@ class Loop(mfusepy.FUSE):  # type: ignore[misc]
             if entry.filled is None:
                 entry.filled = mfusepy.c_stat()
                 self._fill(entry.filled, entry.stat)
-            if fill(entry.name, entry.filled, end):
+            if fill(entry.name, entry.filled, end, entry.is_whole):
                 return
 
     def _fill(self, told: Any, stat: PosixStat) -> None:

@@ -57,6 +57,7 @@ class Operations:
         tree: what to show.
         clock_ns: nanoseconds since 1970, for programs that set a time to now.
         disk_space: bytes that the disk has below the tree, all and free.
+        first_ino: what numbers of files are counted from.
     """
 
     # Time as whole nanoseconds; and no path where there is a handle, which saves libfuse to build it.
@@ -70,12 +71,26 @@ class Operations:
         *,
         clock_ns: Callable[[], int],
         disk_space: Callable[[], tuple[int, int]],
+        first_ino: int = 0,
     ) -> None:
         self._tree = tree
         self._clock_ns = clock_ns
         self._disk_space = disk_space
+        self._first_ino = first_ino
         self._handles = HandleTable()
         self.known = Known()
+
+    def watch(self, on_stale: Callable[[set[str], bool], None]) -> None:
+        """Have somebody be told of paths that the kernel shall forget; see ``Known.on_stale``."""
+        self.known.on_stale = on_stale
+
+    def has_others(self, path: str, number: int) -> bool:
+        """Whether the kernel knows an open file by other paths too."""
+        return self.known.has_others(path)
+
+    def keeps_listing(self, path: str) -> bool:
+        """Whether a listing of a folder is right until something happens in it."""
+        return True
 
     # -- looking -----------------------------------------------------------------------------------
 
@@ -328,7 +343,7 @@ class Operations:
         self.known.changed(path)
 
     def _stat_open(self, handle: FileHandle) -> PosixStat:
-        return posix_stat(self._tree.fstat(handle.content))
+        return posix_stat(self._tree.fstat(handle.content), first_ino=self._first_ino)
 
     def _list(self, path: str) -> list[Listed]:
         stats = self._tree.scandir(path)
@@ -339,7 +354,8 @@ class Operations:
         return [Listed(encode_name(told.name), self._posix(told)) for told in stats]
 
     def _posix(self, told: Stat) -> PosixStat:
-        return posix_stat(told, link_size=self._link_size(told) if is_link(told) else None)
+        link_size = self._link_size(told) if is_link(told) else None
+        return posix_stat(told, link_size=link_size, first_ino=self._first_ino)
 
     def _link_size(self, told: Stat) -> int:
         """Bytes of a link's text, which programs make room for before they ask for it."""

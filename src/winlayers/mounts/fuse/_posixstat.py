@@ -46,18 +46,19 @@ def is_link(told: Stat) -> bool:
     return told.kind is FileKind.SYMLINK or told.kind is FileKind.JUNCTION
 
 
-def posix_stat(told: Stat, *, link_size: int | None = None) -> PosixStat:
+def posix_stat(told: Stat, *, link_size: int | None = None, first_ino: int = 0) -> PosixStat:
     """A file as the system sees it.
 
     Args:
         told: what the tree tells.
         link_size: for what is shown as a symbolic link, bytes of the target's text.
+        first_ino: what numbers of files are counted from, where a file system shows several trees.
     """
     # Written out, as listings call it for each of their names.
     size = told.size if link_size is None else link_size
     return PosixStat(
         mode_of(told),
-        told.file_id,
+        told.file_id + first_ino,
         1 if told.is_directory else told.link_count,
         size,
         (size + _BLOCK_SIZE - 1) // _BLOCK_SIZE,

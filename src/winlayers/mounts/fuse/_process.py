@@ -1,6 +1,6 @@
 """The process that serves a mount, as who starts it sees it: what is said to it, and how it is found again.
 
-    to its standard input      one JSON object, ``MountRequest``
+    to its standard input      one JSON object, ``MountRequest`` or ``ForestRequest``
     from its standard output   one line of JSON: {"ready": true}, or {"error": [kind, message]}
 
 It is spawned, never forked, into a session of its own, so that no signal of the terminal reaches it. After
@@ -20,14 +20,14 @@ from typing import IO, Any
 from winlayers import errors
 from winlayers.base.processes import process_start_time
 from winlayers.errors import Malformed, RemoteFailure, TimedOut, WinlayersError
-from winlayers.mounts.contract import MountInfo, MountRequest
+from winlayers.mounts.contract import ForestRequest, MountInfo, MountRequest
 
 _START_SECONDS = 60.0
 _MAX_LINE = 1 << 20
 _SHOWN = 2000
 
 
-def start_process(worker: str, request: MountRequest) -> MountInfo:
+def start_process(worker: str, request: MountRequest | ForestRequest) -> MountInfo:
     """Start a process, and wait until the kernel has its mount.
 
     Args:
@@ -63,7 +63,7 @@ def start_process(worker: str, request: MountRequest) -> MountInfo:
     raise _told_error(answer, complaint, request.path)
 
 
-def build_request(request: MountRequest) -> bytes:
+def build_request(request: MountRequest | ForestRequest) -> bytes:
     """What is said to the process."""
     return json.dumps(asdict(request), default=str).encode()
 
@@ -75,13 +75,26 @@ def parse_request(data: bytes) -> MountRequest:
         Malformed: it is no request.
     """
     try:
-        told = json.loads(data)
-        for name in ("home", "path", "tmpdir"):
-            told[name] = None if told[name] is None else Path(told[name])
+        told = _parse_told(data)
         told["chain"] = tuple(told["chain"])
         return MountRequest(**told)
     except (ValueError, TypeError, LookupError) as error:
         raise Malformed("mount request", f"{error}") from error
+
+
+def parse_forest_request(data: bytes) -> ForestRequest:
+    """As ``parse_request``, for a forest."""
+    try:
+        return ForestRequest(**_parse_told(data))
+    except (ValueError, TypeError, LookupError) as error:
+        raise Malformed("mount request", f"{error}") from error
+
+
+def _parse_told(data: bytes) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(data)
+    for name in ("home", "path", "tmpdir"):
+        told[name] = None if told[name] is None else Path(told[name])
+    return told
 
 
 def build_ready() -> bytes:

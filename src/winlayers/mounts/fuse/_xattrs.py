@@ -28,6 +28,7 @@ from winlayers.layer.tree import Tree
 
 XATTR_CREATE = 1
 XATTR_REPLACE = 2
+_OF_LINUX = ("security.", "trusted.")
 NO_ATTRIBUTE: int = getattr(errno, "ENOATTR", errno.ENODATA)
 
 
@@ -63,7 +64,7 @@ def read(tree: Tree, path: str, name: str) -> bytes:
     """
     if name.startswith(STREAM_PREFIX):
         return _read_stream(tree, path, name.removeprefix(STREAM_PREFIX))
-    value = _attribute(name).read(tree, path)
+    value = _attribute(name, is_there=True).read(tree, path)
     if not value:
         raise _missing(name)
     return value
@@ -108,7 +109,7 @@ def remove(tree: Tree, path: str, name: str) -> None:
             raise _missing(name)
         tree.remove_stream(path, stream)
         return
-    attribute = _attribute(name)
+    attribute = _attribute(name, is_there=True)
     if not attribute.removable:
         raise OSError(errno.EPERM, f"{name} cannot be removed")
     if not attribute.read(tree, path):
@@ -116,10 +117,14 @@ def remove(tree: Tree, path: str, name: str) -> None:
     attribute.write(tree, path, b"")
 
 
-def _attribute(name: str) -> _Attribute:
+def _attribute(name: str, *, is_there: bool = False) -> _Attribute:
+    """What is known of an attribute; ``is_there`` where it is to be there already."""
     try:
         return _ATTRIBUTES[name]
     except KeyError:
+        # Who packs files asks for these, and takes any other answer for a failure.
+        if is_there and name.startswith(_OF_LINUX):
+            raise _missing(name) from None
         raise OSError(errno.ENOTSUP, f"{name} is not supported") from None
 
 

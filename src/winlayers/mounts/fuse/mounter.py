@@ -26,7 +26,7 @@ from winlayers.errors import (
     TimedOut,
     Unsupported,
 )
-from winlayers.mounts.contract import MountInfo, MountRequest
+from winlayers.mounts.contract import ForestRequest, MountInfo, MountRequest
 from winlayers.mounts.fuse._holders import holders_of
 from winlayers.mounts.fuse._install import INSTALL
 from winlayers.mounts.fuse._process import start_process
@@ -48,7 +48,7 @@ class FuseMounter:
     def __init__(self, worker: str) -> None:
         self._worker = worker
 
-    def mount(self, request: MountRequest) -> MountInfo:
+    def mount(self, request: MountRequest | ForestRequest) -> MountInfo:
         check_system()
         self.mend(request.path)
         _check_place(request.path)

@@ -50,6 +50,12 @@ def parse_mountinfo(content: bytes) -> list[MountLine]:
     return found
 
 
+def mounts_of(pid: int) -> list[MountLine]:
+    """Where what a process serves is mounted: its own mount, and what others have bound of it elsewhere."""
+    content = _MOUNTINFO.read_bytes()
+    return [one for one in parse_mountinfo(content) if one.pid == pid]
+
+
 def find_mount(path: Path) -> MountLine | None:
     """The mount of ours at a path, dead or alive; None on systems without such a list.
 

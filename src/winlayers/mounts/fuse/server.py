@@ -51,7 +51,7 @@ def serve(open_view: ViewOpener) -> int:
         open_view: opens the view; an error of it is told to who asked.
     """
     os.umask(0)
-    voice = _Voice()
+    voice = Voice()
     try:
         request = parse_request(sys.stdin.buffer.read())
         log = request.home / "log" / f"mount-{request.layer_id}.log"
@@ -72,8 +72,8 @@ def run_and_exit(open_view: ViewOpener) -> NoReturn:
     os._exit(status)
 
 
-def _serve(request: MountRequest, view: View, voice: _Voice, *, is_fixed: bool) -> None:
-    loop = _load_loop()
+def _serve(request: MountRequest, view: View, voice: Voice, *, is_fixed: bool) -> None:
+    loop = load_loop()
     tree = Tree(
         view,
         root="" if request.raw else FILES,
@@ -92,7 +92,13 @@ def _serve(request: MountRequest, view: View, voice: _Voice, *, is_fixed: bool) 
             os.fspath(request.path),
             on_ready=voice.ready,
             is_fixed=is_fixed,
-            options=_options(request, version=loop.VERSION, is_fixed=is_fixed),
+            options=mount_options(
+                request.layer_id,
+                version=loop.VERSION,
+                is_fixed=is_fixed,
+                read_only=request.read_only,
+                shared=request.shared,
+            ),
         )
     except RuntimeError as error:
         # Also raised when a signal ended the loop, as it should.
@@ -100,10 +106,28 @@ def _serve(request: MountRequest, view: View, voice: _Voice, *, is_fixed: bool) 
             raise RemoteFailure(f"libfuse could not mount at {request.path}") from error
 
 
-def _options(request: MountRequest, *, version: tuple[int, int], is_fixed: bool) -> dict[str, Any]:
+def mount_options(
+    name: str,
+    *,
+    version: tuple[int, int],
+    is_fixed: bool,
+    read_only: bool = False,
+    shared: bool = False,
+    thread_count: int = _THREADS,
+) -> dict[str, Any]:
+    """Options of a mount for libfuse.
+
+    Args:
+        name: what is shown, for the source of the mount.
+        version: of libfuse.
+        is_fixed: whether what is shown can never change.
+        read_only: whether it takes no writes.
+        shared: whether others than who mounts may look at it.
+        thread_count: requests that are answered at once.
+    """
     seconds = _FOREVER_SECONDS if is_fixed else _SCRATCH_SECONDS
     options: dict[str, Any] = {
-        "fsname": mount_source(request.layer_id, os.getpid()),
+        "fsname": mount_source(name, os.getpid()),
         "subtype": "winlayers",
         "use_ino": True,
         "entry_timeout": seconds,
@@ -116,16 +140,20 @@ def _options(request: MountRequest, *, version: tuple[int, int], is_fixed: bool)
     if version < (3, 0):
         options["big_writes"] = True
     if version >= (3, 12):
-        options["max_threads"] = _THREADS
-    if request.read_only:
+        options["max_threads"] = thread_count
+    if read_only:
         options["ro"] = True
-    if request.shared:
+    if shared:
         options |= {"allow_other": True, "default_permissions": True}
     return options
 
 
-def _load_loop() -> Any:
-    """The module that needs what may not be installed."""
+def load_loop() -> Any:
+    """The module that needs what may not be installed.
+
+    Raises:
+        MissingExtra: it is not.
+    """
     if sys.platform == "linux":
         # mfusepy would take libfuse 2 where both are.
         for name in _LIBRARIES:
@@ -142,7 +170,7 @@ def _load_loop() -> Any:
     return _loop
 
 
-class _Voice:
+class Voice:
     """What this process says to who started it: one line; then it has nobody to talk to any more."""
 
     def __init__(self) -> None:

@@ -12,6 +12,7 @@ from winlayers.mounts.fuse.mountinfo import (
     canonical,
     find_mount,
     mount_source,
+    mounts_of,
     parse_mountinfo,
 )
 
@@ -52,3 +53,14 @@ def test_links_on_the_way_are_followed_and_the_last_is_not(tmp_path: Path) -> No
     (tmp_path / "way").symlink_to(real)
     (real / "last").symlink_to(tmp_path)
     assert canonical(tmp_path / "way" / "last") == real.resolve() / "last"
+
+
+def test_binds_of_a_mount_are_found_by_its_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = tmp_path / "mountinfo"
+    bound = b"43 31 0:41 /7 /mnt/bound ro - fuse.winlayers winlayers:top:78 rw\n"
+    listing.write_bytes(LISTED + bound)
+    monkeypatch.setattr(mountinfo, "_MOUNTINFO", listing)
+    assert [one.path for one in mounts_of(78)] == [Path("/mnt/a b"), Path("/mnt/bound")]
+    assert mounts_of(79) == []

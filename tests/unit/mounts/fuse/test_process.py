@@ -11,12 +11,13 @@ import pytest
 
 from winlayers.base.processes import process_start_time
 from winlayers.errors import LayerMounted, Malformed, RemoteFailure, StoreCorrupt, TimedOut
-from winlayers.mounts.contract import MountRequest
+from winlayers.mounts.contract import ForestRequest, MountRequest
 from winlayers.mounts.fuse import _process
 from winlayers.mounts.fuse._process import (
     build_error,
     build_ready,
     build_request,
+    parse_forest_request,
     parse_request,
     start_process,
 )
@@ -41,12 +42,16 @@ def test_request_is_read_back() -> None:
     assert parse_request(build_request(REQUEST)) == REQUEST
     with_tmpdir = MountRequest(Path("/h"), Path("/t"), "s", (), Path("/m"), raw=True, shared=True)
     assert parse_request(build_request(with_tmpdir)) == with_tmpdir
+    forest = ForestRequest(Path("/h"), Path("/t"), Path("/h/snapshots"), shared=True)
+    assert parse_forest_request(build_request(forest)) == forest
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"home": 1}', b"\xff"])
 def test_what_is_no_request_is_malformed(data: bytes) -> None:
     with pytest.raises(Malformed):
         parse_request(data)
+    with pytest.raises(Malformed):
+        parse_forest_request(data)
 
 
 @pytest.mark.parametrize("worker", [said(build_ready()) + "; time.sleep(60)"], indirect=True)
