@@ -15,6 +15,7 @@ from winlayers.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from winlayers.mounts.contract import Mounter
+    from winlayers.mounts.fuse.forest import Forest
     from winlayers.store.store import Store
 
 # Write-layer processes for layers of images. Each wants a core beside the one that inflates, and 20 MiB of memory.
@@ -70,6 +71,21 @@ def open_store(config: Config, *, start_child: Callable[[], Child] = start_child
     store = Store(config.root, open_driver(config, start_child=start_child))
     store.recover()
     return store
+
+
+def open_forest(config: Config, *, shared: bool = False) -> Forest:
+    """The file system that shows all snapshots of a store; nothing is started by this.
+
+    Args:
+        config: where the store is.
+        shared: let other users in.
+    """
+    from winlayers.mounts.contract import ForestRequest
+    from winlayers.mounts.fuse.forest import Forest
+    from winlayers.store.scratches import FOLDER
+
+    request = ForestRequest(config.root, config.tmpdir, config.root / FOLDER, shared)
+    return Forest("winlayers.forestworker", request)
 
 
 def _open_mounter() -> Mounter:
