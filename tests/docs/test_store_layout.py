@@ -76,7 +76,7 @@ def test_tables_of_the_catalog_are_on_the_page(tmp_path: Path) -> None:
     catalog.Catalog(tmp_path / "catalog.db")
     tables = columns_of(tmp_path / "catalog.db")
     text = PAGE[PAGE.index("## catalog.db") : PAGE.index("## A reader")]
-    for table in ("tags", "documents", "links", "blobs", "layers"):
+    for table in ("tags", "documents", "links", "blobs", "layers", "snapshots", "labels"):
         assert tables.pop(table) == columns_on_page(f"### {table}"), table
     assert set(tables) == {"leases", "holds", "sqlite_sequence"}
     for name in {"leases", "holds"} | tables["leases"] | tables["holds"]:

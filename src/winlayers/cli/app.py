@@ -59,8 +59,14 @@ store_group = LazyGroup(
         "df": "store_df",
         "check": "store_check",
         "prune": "store_prune",
+        "snapshots": "store_snapshots",
         "attach": "store_attach",
     },
+)
+serve_group = LazyGroup(
+    "serve",
+    help="The store for engines, on a socket.",
+    modules={"containerd": "serve_containerd", "docker": "serve_docker"},
 )
 manifest_group = LazyGroup(
     "manifest", help="Manifests and indexes of images.", modules={"ls": "manifest_ls"}
@@ -69,8 +75,8 @@ cli = LazyGroup(
     PROGRAM,
     help="Pull, keep, read, change and push Windows container images and their layers, bit-exact, on any OS.\n\n"
     "TARGET is the name of an image of the store, the id of a layer or the beginning of one, docker://IMAGE, "
-    "oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, dir:DIR, tar:FILE or windowsfilter:ROOT:ID. PATH takes "
-    "/ or \\, with or without a drive, in any case.",
+    "oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, dir:DIR, tar:FILE, snapshot:KEY or windowsfilter:ROOT:ID. "
+    "PATH takes / or \\, with or without a drive, in any case.",
     modules={
         "ls": "ls",
         "stat": "stat",
@@ -99,7 +105,7 @@ cli = LazyGroup(
         "squash": "squash",
         "completion": "completion",
     },
-    groups=[manifest_group, layer_group, store_group],
+    groups=[manifest_group, layer_group, store_group, serve_group],
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
 cli.params.append(

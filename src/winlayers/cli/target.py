@@ -3,6 +3,7 @@
     ID               a layer of the store, by its id or the beginning of one
     tar:FILE         a bare layer tar, compressed or not; nothing is imported
     windowsfilter:ROOT:ID   a layer of another store, or of Docker on Windows, which is only read
+    snapshot:KEY     what a snapshot of the store shows, by its key or number
     NAME             an image of the store, by its name; also store:NAME
     docker://NAME, oci:DIR, ...   an image elsewhere, see ``imagenames``; it is not pulled
 
@@ -31,6 +32,7 @@ from winlayers.errors import (
     InvalidReference,
     LayerNotFound,
     Malformed,
+    SnapshotNotFound,
     Unsupported,
 )
 
@@ -387,6 +389,15 @@ def _open_one_attached(
         return open_loose_stream(tar, name, tmpdir=tmpdir, is_base=not len(attached.chain))
 
 
+def _open_snapshot(session: Session, transport: str, rest: str) -> Target:
+    if not session.has_images:
+        raise SnapshotNotFound(f"there is no snapshot in the store at {session.home}")
+    layer_id = session.open_images().snapshots.shown_layer(rest)
+    if not layer_id:
+        raise SnapshotNotFound(f"snapshot {rest!r} stands on nothing and holds nothing yet")
+    return _open_layer(session, layer_id)
+
+
 def _not_committed() -> LooseLayer:
     raise Unsupported(
         "a scratch of another store is only shown; name that store by --root to have it checked"
@@ -397,6 +408,7 @@ def _not_committed() -> LooseLayer:
 TRANSPORTS: dict[str, Callable[[Session, str, str], Target]] = {
     "tar": _open_tar,
     "windowsfilter": _open_store,
+    "snapshot": _open_snapshot,
 }
 
 

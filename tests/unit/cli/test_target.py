@@ -135,6 +135,7 @@ def test_layer_ids_and_transports_are_completed(shared: Shell) -> None:
         "base",
         "tar:",
         "windowsfilter:",
+        "snapshot:",
         "docker://",
         "oci:",
         "oci-archive:",

@@ -20,7 +20,7 @@ _HEADS = ("WHAT", "COUNT", "SIZE", "NOTE")
 @json_option
 @pass_session
 def run(session: Session) -> None:
-    """Print what images take of the disk: unpacked layers, and the compressed ones beside them.
+    """Print what images and snapshots take of the disk: unpacked layers, and the compressed ones beside them.
 
     A layer is kept twice: unpacked, to be read, and compressed as it came, to be pushed and saved unchanged.
     Layers that were imported by hand are not counted; 'winlayers store info' has all.
@@ -37,7 +37,7 @@ def run(session: Session) -> None:
 
 def _rows(usage: DiskUsage) -> list[tuple[str, str, str, str]]:
     total = usage.layer_size + usage.blob_size
-    return [
+    rows = [
         (
             "layers",
             str(usage.layer_count),
@@ -57,3 +57,7 @@ def _rows(usage: DiskUsage) -> list[tuple[str, str, str, str]]:
             f"{human_size(usage.reclaimable_size)} go with 'store prune'",
         ),
     ]
+    if usage.snapshot_count:
+        note = "of scratches; layers of snapshots are among the layers above"
+        rows.append(("snapshots", str(usage.snapshot_count), human_size(usage.scratch_size), note))
+    return rows
