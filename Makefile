@@ -29,10 +29,11 @@ vectors: $(STAMP)
 	$(BIN)/python -m pytest -n auto tests/vectors
 
 # Real programs on real mounts, and our tests in a Python of Windows under Wine, which is made once in build/wine-python.
-# Installs what is missing of tools/e2e-packages.txt where it may.
+# Installs what is missing of tools/e2e-packages.txt where it may; the engines are unpacked once in build/engines.
 e2e: $(STAMP)
 	$(BIN)/python tools/syspackages.py tools/e2e-packages.txt
 	$(BIN)/python tools/winepython.py
+	$(BIN)/python tools/engines.py
 	$(BIN)/python -m pytest -m e2e tests/e2e
 
 lint: $(STAMP)

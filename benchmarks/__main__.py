@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import (
+    engines,
     exporting,
     images,
     importing,
@@ -42,6 +43,7 @@ _QUESTIONS: dict[str, tuple[str, Callable[[Bench], Answer]]] = {
     "scratch": (scratches.QUESTION, scratches.measure),
     "mount": (mounting.QUESTION, mounting.measure),
     "images": (images.QUESTION, images.measure),
+    "engines": (engines.QUESTION, engines.measure),
     "start": (starting.QUESTION, starting.measure),
 }
 

@@ -5,11 +5,25 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from tools.engines import Engines
+
+ENGINES = Engines()
+_PLUGINS = """\
+[proxy_plugins.winlayers]
+  type = "snapshot"
+  address = "{0}"
+[proxy_plugins.winlayers-diff]
+  type = "diff"
+  address = "{0}"
+[plugins."io.containerd.service.v1.diff-service"]
+  default = ["winlayers-diff", "walking"]
+"""
 _SECONDS = 20.0
 _PAUSE_SECONDS = 0.02
 
@@ -37,11 +51,15 @@ def running_registry(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def running_containerd(folder: Path) -> Iterator[Path]:
+def running_containerd(
+    folder: Path, *, release: str = "", plugin: Path | None = None
+) -> Iterator[Path]:
     """containerd with nothing in it; the socket that it listens on.
 
     Args:
         folder: where it keeps all it has; made if it is not there.
+        release: of Debian whose it is, see ``tools/engines.py``; the one that is installed by default.
+        plugin: socket of a snapshotter ``winlayers`` and a differ ``winlayers-diff``, which come before its own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     address = folder / "containerd.sock"
@@ -51,11 +69,29 @@ def running_containerd(folder: Path) -> Iterator[Path]:
         f'root = "{folder / "root"}"\n'
         f'state = "{folder / "state"}"\n'
         'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
-        f'[grpc]\n  address = "{address}"\n'
+        f'[grpc]\n  address = "{address}"\n' + ("" if plugin is None else _PLUGINS.format(plugin))
     )
-    asked = ["ctr", "--address", str(address), "version"]
-    with _running(["containerd", "--config", str(config)], folder / "log", lambda: _works(asked)):
+    engine, client = (
+        str(ENGINES.program(release, name)) if release else name for name in ("containerd", "ctr")
+    )
+    asked = [client, "--address", str(address), "version"]
+    with _running([engine, "--config", str(config)], folder / "log", lambda: _works(asked)):
         yield address
+
+
+@contextmanager
+def running_snapshotter(address: Path, root: Path, containerd: Path) -> Iterator[None]:
+    """Our snapshotter and differ.
+
+    Args:
+        address: the socket that it is to listen on.
+        root: of the store.
+        containerd: the socket of containerd.
+    """
+    command = [sys.executable, "-m", "winlayers", "--root", root, "serve", "containerd"]
+    command += ["--address", address, "--containerd-address", containerd]
+    with _running(list(map(str, command)), address.with_name("log"), lambda: _answers(address)):
+        yield
 
 
 @contextmanager
@@ -91,6 +127,11 @@ def _is_open(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _answers(address: Path) -> bool:
+    with closing(socket.socket(socket.AF_UNIX)) as one:
+        return one.connect_ex(str(address)) == 0
 
 
 def _works(command: Sequence[str]) -> bool:

@@ -37,6 +37,7 @@ What a reading command looks into.
 | `dir:DIR` | the image in a folder that skopeo wrote |
 | `tar:FILE` | a bare layer tar, gzip, zstd or not compressed; nothing is imported, what an import would refuse is still shown |
 | `windowsfilter:ROOT:ID` | a layer of another store, or of Docker on Windows, which is only read |
+| `snapshot:KEY` | what a snapshot of the store shows, by its key or number; see `store snapshots` |
 
 A word without a colon is a layer where it is a whole id, else an image where one is called so, else the beginning of
 an id. Of an image elsewhere the documents are read first; its layers are fetched, kept in the folder for temporary files
@@ -46,9 +47,9 @@ standard error.
 
 ## IMAGE
 
-What a command about images takes: all the forms above but `ID`, `tar:` and `windowsfilter:`. `pull` takes a name
-without a transport for one of a registry, and so does `push` for its destination. A folder or file ends at its first
-colon. `docker-daemon:` and `containers-storage:` end with exit code 16 and say what to do instead.
+What a command about images takes: all the forms above but `ID`, `tar:`, `windowsfilter:` and `snapshot:`. `pull` takes
+a name without a transport for one of a registry, and so does `push` for its destination. A folder or file ends at its
+first colon. `docker-daemon:` and `containers-storage:` end with exit code 16 and say what to do instead.
 
 Credentials come from `--creds-stdin`, `--creds`, `--authfile`, or the files and helpers of docker and podman
 (`REGISTRY_AUTH_FILE`, `XDG_RUNTIME_DIR/containers/auth.json`, `~/.config/containers/auth.json`,

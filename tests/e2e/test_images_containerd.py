@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.containerds import Containerd, running_containerd
+from tests.e2e.engines import CONTAINERD, Containerd, running_containerd, short_folder
 from tests.e2e.imagesamples import APP, BASE, Image, an_image, windows, write_layout
 from tests.e2e.registries import Registry, running_registry
 from tests.e2e.test_images import Shell
@@ -32,9 +32,9 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
         yield registry
 
 
-@pytest.fixture
-def containerd(tmp_path: Path) -> Iterator[Containerd]:
-    with running_containerd(tmp_path / "containerd") as engine:
+@pytest.fixture(params=sorted(CONTAINERD))
+def containerd(request: pytest.FixtureRequest) -> Iterator[Containerd]:
+    with short_folder() as folder, running_containerd(folder, request.param) as engine:
         yield engine
 
 
