@@ -58,7 +58,7 @@ class ServeOptions:
         """Print what was asked for."""
         from winlayers.daemon.templates import render
 
-        text = render(str(self.printed), engine, sys.argv[0], address)
+        text = render(str(self.printed), engine, str(Path(sys.argv[0]).absolute()), address)
         session.out.lines(text.splitlines())
 
 

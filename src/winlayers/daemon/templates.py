@@ -48,18 +48,19 @@ version = 2
 def systemd_service(engine: str, program: str, address: str) -> str:
     """A unit for the daemon.
 
+    Only Docker's gets its socket from systemd: gRPC takes none that is open already.
+
     Args:
         engine: ``docker`` or ``containerd``.
         program: path of ``winlayers``.
         address: of the socket.
     """
+    requires = f"Requires=winlayers-{engine}.socket\n" if engine == "docker" else ""
     return f"""\
 [Unit]
 Description=Layers of Windows container images for {engine}
-Documentation=https://github.com/winlayers/winlayers
 Before={engine}.service
-Requires=winlayers-{engine}.socket
-
+{requires}
 [Service]
 Type=notify
 ExecStart={program} serve {engine} --address {address}
@@ -69,6 +70,8 @@ Restart=on-failure
 # What is mounted is served by processes of their own, and outlives a restart.
 KillMode=process
 StateDirectory=winlayers
+RuntimeDirectory=winlayers
+RuntimeDirectoryPreserve=yes
 Environment=WINLAYERS_ROOT=/var/lib/winlayers
 ProtectHome=yes
 NoNewPrivileges=yes
@@ -101,10 +104,10 @@ def render(what: str, engine: str, program: str, address: str) -> str:
         InvalidArgument: there is no such one.
     """
     if what == "systemd":
-        return (
-            f"# winlayers-{engine}.service\n{systemd_service(engine, program, address)}\n"
-            f"# winlayers-{engine}.socket\n{systemd_socket(engine, address)}"
-        )
+        told = f"# winlayers-{engine}.service\n{systemd_service(engine, program, address)}"
+        if engine == "docker":
+            told += f"\n# winlayers-{engine}.socket\n{systemd_socket(engine, address)}"
+        return told
     if what == engine == "docker":
         return docker_config(address)
     if what == engine == "containerd":
