@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from winlayers.base.digest import Digest
 from winlayers.base.fileobj import RawReader, read_into
-from winlayers.errors import BlobNotFound, Corrupt, MissingExtra, RemoteFailure
+from winlayers.errors import BlobNotFound, Cancelled, Corrupt, MissingExtra, RemoteFailure
 from winlayers.oci.model import Descriptor
+from winlayers.services.containerd.cancelling import CallCancel
 from winlayers.services.containerd.messages import (
     CONTENT,
     INSTALL,
     LEASES,
     Message,
     Method,
+    message,
     methods,
 )
 
@@ -31,12 +33,16 @@ if TYPE_CHECKING:
 
 UNCOMPRESSED = "containerd.io/uncompressed"
 """Label of a compressed layer: its diff ID."""
+UNCOMPRESSED_BY_BUILDKIT = f"buildkit.io/blob/annotation.{UNCOMPRESSED}"
+"""The same of one that BuildKit fetched; its only one."""
 
 _NAMESPACE = "containerd-namespace"
 _LEASE = "containerd-lease"
 _EXPIRES = "containerd.io/gc.expire"
 # Whoever asked for a blob refers to it within some seconds.
 _LEASE_SECONDS = 3600
+# What containerd answers out of its database. Blobs have no such limit: disks may be slow.
+_ANSWER_SECONDS = 30.0
 _CHUNK_SIZE = 1 << 20
 _WRITE, _COMMIT = 1, 2
 _MESSAGE_SIZE = 16 << 20
@@ -66,26 +72,38 @@ class Content:
         """End the connection."""
         self._channel.close()
 
-    def open(self, namespace: str, blob: Descriptor) -> BinaryIO:
+    def open(self, namespace: str, blob: Descriptor, cancel: CallCancel | None = None) -> BinaryIO:
         """A blob as a file object; to be closed by the caller.
 
         Args:
             namespace: whose.
             blob: digest and size.
+            cancel: ends a read that waits.
         Raises, when it is read:
+            Cancelled: it was set.
             BlobNotFound: it is not there.
             RemoteFailure: containerd does not answer.
         """
         request = self._methods["Read"].request(digest=str(blob.digest))
-        return _BlobReader(self, self._call("Read", namespace, request), blob)
+        return _BlobReader(self, self._call("Read", namespace, request, cancel=cancel), blob)
 
-    def labelled(self, namespace: str, label: str) -> Iterator[tuple[Digest, int, str]]:
-        """Digest, size and value of each blob that has a label."""
-        request = self._methods["List"].request(filters=[f'labels."{label}"'])
+    def blobs(
+        self, namespace: str, cancel: CallCancel | None = None
+    ) -> Iterator[tuple[str, int, Mapping[str, str]]]:
+        """Digest, size and labels of each blob.
+
+        Args:
+            namespace: whose.
+            cancel: ends it while it waits.
+        Raises:
+            RemoteFailure: containerd does not answer.
+            Cancelled: it was set.
+        """
+        request = self._methods["List"].request()
         with self._told("looking for blobs"):
-            for answer in self._call("List", namespace, request):
+            for answer in self._call("List", namespace, request, cancel=cancel):
                 for info in answer.info:
-                    yield Digest.parse(info.digest), info.size, info.labels[label]
+                    yield info.digest, info.size, dict(info.labels)
 
     def write(
         self,
@@ -93,6 +111,7 @@ class Content:
         ref: str,
         source: BinaryIO,
         finish: Callable[[], tuple[Digest, int, Mapping[str, str]]],
+        cancel: CallCancel | None = None,
     ) -> None:
         """Write a blob; one that is there already is as good.
 
@@ -100,8 +119,10 @@ class Content:
             namespace: whose.
             ref: what it is called until it is whole; ``""`` for one of our own.
             source: its bytes.
-            finish: asked at the end for digest, size and labels.
+            finish: asked at the end for digest, size and labels, which a blob that is there gets too.
+            cancel: ends it while it waits.
         Raises:
+            Cancelled: it was set; nothing of it is left there.
             RemoteFailure: containerd does not take it; nothing of it is left there.
         """
         ref = ref or f"winlayers-{secrets.token_hex(8)}"
@@ -122,28 +143,40 @@ class Content:
                 labels=dict(labels),
             )
 
-        errors: list[BaseException] = []
+        errors: list[Exception] = []
 
         def guarded() -> Iterator[Message]:
             # What is raised in here is lost in a thread of gRPC.
             try:
                 yield from requests()
-            except BaseException as error:
+            except Exception as error:
                 errors.append(error)
                 raise
 
         try:
             with self._told("writing a blob"):
                 lease = self._make_lease(namespace)
-                for _ in self._call("Write", namespace, guarded(), lease):
+                for _ in self._call("Write", namespace, guarded(), lease, cancel=cancel):
                     pass
         except _ExistsError:
-            return
-        except RemoteFailure:
+            self._label(namespace, finish)
+        except (RemoteFailure, Cancelled):
             self._abort(namespace, ref)
             if errors:
                 raise errors[0] from None
             raise
+
+    def _label(
+        self, namespace: str, finish: Callable[[], tuple[Digest, int, Mapping[str, str]]]
+    ) -> None:
+        """Give a blob that was there the labels that it would have been made with; others stay."""
+        digest, _, labels = finish()
+        update = self._methods["Update"]
+        info = message("containerd.services.content.v1.Info")(digest=str(digest), labels=labels)
+        request = update.request(info=info)
+        request.update_mask.paths.extend(f"labels.{name}" for name in labels)
+        with self._told("labelling a blob"):
+            self._send(update, ((_NAMESPACE, namespace),), request)
 
     def _abort(self, namespace: str, ref: str) -> None:
         try:
@@ -160,9 +193,19 @@ class Content:
         self._send(self._lease, ((_NAMESPACE, namespace),), request)
         return name
 
-    def _call(self, name: str, namespace: str, request: Any, lease: str = "") -> Any:
+    def _call(
+        self,
+        name: str,
+        namespace: str,
+        request: Any,
+        lease: str = "",
+        cancel: CallCancel | None = None,
+    ) -> Any:
         metadata = ((_NAMESPACE, namespace), *(((_LEASE, lease),) if lease else ()))
-        return self._send(self._methods[name], metadata, request)
+        call = self._send(self._methods[name], metadata, request)
+        if cancel is not None:
+            cancel.on_set(call.cancel)
+        return call
 
     def _send(self, method: Method, metadata: tuple[tuple[str, str], ...], request: Any) -> Any:
         kind = f"{_arity(method.is_request_stream)}_{_arity(method.is_answer_stream)}"
@@ -171,7 +214,8 @@ class Content:
             request_serializer=method.request.SerializeToString,
             response_deserializer=method.answer.FromString,
         )
-        return call(request, metadata=metadata)
+        is_stream = method.is_request_stream or method.is_answer_stream
+        return call(request, metadata=metadata, timeout=None if is_stream else _ANSWER_SECONDS)
 
     def _told(self, what: str) -> _Told:
         return _Told(self._grpc, what)
@@ -200,6 +244,8 @@ class _Told:
             raise BlobNotFound(text) from None
         if code is self._grpc.StatusCode.ALREADY_EXISTS:
             raise _ExistsError(text) from None
+        if code is self._grpc.StatusCode.CANCELLED:
+            raise Cancelled(text) from None
         raise RemoteFailure(text) from None
 
 

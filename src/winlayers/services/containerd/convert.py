@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from winlayers.base.digest import Digest
+from winlayers.errors import InvalidArgument
 from winlayers.oci.model import Descriptor
 from winlayers.services.containerd.messages import Message, message
 from winlayers.services.containerd.mounts import Mount
@@ -43,8 +44,10 @@ def parse_descriptor(told: Message) -> Descriptor:
     """A descriptor as containerd tells it.
 
     Raises:
-        Malformed: its digest is none.
+        InvalidArgument: its digest is none, or its size.
     """
+    if told.size < 0:
+        raise InvalidArgument(f"blob {told.digest[:100]!r} cannot have {told.size} bytes")
     return Descriptor(told.media_type, Digest.parse(told.digest), told.size)
 
 

@@ -11,7 +11,8 @@ Source: containerd/containerd api/services/diff/v1/diff.proto, diff/apply/apply.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import BinaryIO
 
@@ -19,11 +20,11 @@ from winlayers.base.compression import Compression, open_compressor
 from winlayers.base.digest import Digest
 from winlayers.base.fileobj import RawReader, read_into
 from winlayers.base.pipe import pass_on, reader_of
-from winlayers.base.progress import Cancel
-from winlayers.errors import InvalidArgument, Unsupported
+from winlayers.errors import BlobNotFound, Corrupt, InvalidArgument, Malformed, Unsupported
 from winlayers.oci import mediatypes
 from winlayers.oci.model import Descriptor, chain_ids
-from winlayers.services.containerd.content import UNCOMPRESSED, Content
+from winlayers.services.containerd.cancelling import CallCancel
+from winlayers.services.containerd.content import UNCOMPRESSED, UNCOMPRESSED_BY_BUILDKIT, Content
 from winlayers.services.containerd.convert import (
     descriptor_message,
     parse_descriptor,
@@ -42,6 +43,7 @@ _COMPRESSIONS = {
 }
 #: Clients may leave the snapshots of a key without a namespace; then they have this one.
 _DEFAULT_NAMESPACE = "default"
+_log = logging.getLogger("winlayers.services")
 
 
 def namespace_of(snapshot: Snapshot) -> str:
@@ -64,7 +66,7 @@ class DiffService:
         self._teller = teller
         self._content = content
 
-    def apply(self, request: Message, cancel: Cancel | None = None) -> Message:
+    def apply(self, request: Message, cancel: CallCancel | None = None) -> Message:
         """A layer into a snapshot; the descriptor of its tar.
 
         Args:
@@ -78,13 +80,18 @@ class DiffService:
         if not mediatypes.is_layer(blob.media_type):
             raise Unsupported(f"{blob.media_type[:200]!r} is no layer that can be applied")
         snapshot = self._snapshots.find(number)
-        with closing(self._content.open(namespace_of(snapshot), blob)) as source:
+        with closing(self._content.open(namespace_of(snapshot), blob, cancel)) as source:
             summary = self._snapshots.fill(number, blob, source, cancel=cancel)
         applied = Descriptor(mediatypes.OCI_LAYER, Digest.parse(summary.diff_id), summary.tar_size)
         return message(f"{_PACKAGE}.ApplyResponse")(applied=descriptor_message(applied))
 
-    def diff(self, request: Message) -> Message:
-        """What makes one snapshot of another, as a blob of containerd's; its descriptor."""
+    def diff(self, request: Message, cancel: CallCancel | None = None) -> Message:
+        """What makes one snapshot of another, as a blob of containerd's; its descriptor.
+
+        Args:
+            request: ``DiffRequest``.
+            cancel: set when nobody waits for it any more.
+        """
         lower = self._teller.number_of(parse_mounts(request.left))
         upper = self._teller.number_of(parse_mounts(request.right))
         if upper is None:
@@ -105,40 +112,59 @@ class DiffService:
                     labels = {**request.labels, UNCOMPRESSED: str(counted.digest)}
                     return blob.digest, blob.size, labels
 
-                self._content.write(namespace, request.ref, blob, finish)
+                self._content.write(namespace, request.ref, blob, finish, cancel)
         told = Descriptor(media_type, blob.digest, blob.size)
         return message(f"{_PACKAGE}.DiffResponse")(diff=descriptor_message(told))
 
-    def heal(self, snapshot: Snapshot, chain_id: str) -> bool:
+    def heal(self, snapshot: Snapshot, chain_id: str, cancel: CallCancel | None = None) -> bool:
         """Fill a snapshot that its client wrote by itself with the layer that it stands for.
 
         Args:
             snapshot: active, and not filled.
             chain_id: that its key names.
+            cancel: set when nobody waits for it any more.
         Returns:
-            Whether containerd has a blob of that layer.
+            Whether containerd has a blob of that layer. A label may lie, and a blob may go or be damaged: then what the
+            client wrote stays.
         """
         namespace = namespace_of(snapshot)
-        blob = self._find_blob(snapshot, namespace, chain_id)
-        if blob is None:
-            return False
-        with closing(self._content.open(namespace, blob)) as source:
-            self._snapshots.fill(snapshot.number, blob, source, instead=True)
-        return True
+        for blob in list(self._candidates(snapshot, namespace, chain_id, cancel)):
+            try:
+                with closing(self._content.open(namespace, blob, cancel)) as source:
+                    self._snapshots.fill(snapshot.number, blob, source, cancel=cancel, instead=True)
+            except (BlobNotFound, Corrupt, Malformed) as error:
+                _log.warning(
+                    "blob %s is not layer %s: %s",
+                    blob.digest,
+                    chain_id,
+                    error,
+                    extra={"snapshot": snapshot.key, "digest": str(blob.digest)},
+                )
+                continue
+            return True
+        return False
 
-    def _find_blob(self, snapshot: Snapshot, namespace: str, chain_id: str) -> Descriptor | None:
-        """The blob whose diff ID makes this chain ID of that of the parent."""
+    def _candidates(
+        self, snapshot: Snapshot, namespace: str, chain_id: str, cancel: CallCancel | None
+    ) -> Iterator[Descriptor]:
+        """Blobs whose diff ID makes this chain ID of that of the parent."""
         below: list[Digest] = []
         if snapshot.parent:
             parent = self._snapshots.stat(snapshot.parent).layer_id
             if not _is_chain(parent):
-                return None
+                return
             below = [Digest("sha256", parent)]
-        for digest, size, diff_id in self._content.labelled(namespace, UNCOMPRESSED):
-            # A chain ID stands for the diff ID of all below it together.
-            if str(chain_ids([*below, Digest.parse(diff_id)])[-1]) == chain_id:
-                return Descriptor(_DEFAULT, digest, size)
-        return None
+        for name, size, labels in self._content.blobs(namespace, cancel):
+            # What came without compression has no label: its own digest is its diff ID. A chain ID stands for the
+            # diff IDs of all below it together.
+            diff_id = labels.get(UNCOMPRESSED) or labels.get(UNCOMPRESSED_BY_BUILDKIT) or name
+            try:
+                made = chain_ids([*below, Digest.parse(diff_id)])[-1]
+                if str(made) == chain_id:
+                    media_type = mediatypes.OCI_LAYER if diff_id == name else _DEFAULT
+                    yield Descriptor(media_type, Digest.parse(name), size)
+            except InvalidArgument:
+                continue  # a label that anybody wrote, or an algorithm that no layer of ours has
 
 
 def _is_chain(layer_id: str) -> bool:

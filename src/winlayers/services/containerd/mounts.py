@@ -6,6 +6,7 @@ wants it. Or it mounts by a program of ours (``mount.fuse.winlayers``), for host
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,7 @@ from winlayers.store.snapshots import Snapshot, SnapshotKind
 
 BIND = "bind"
 FUSE = "fuse.winlayers"
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,6 @@ class MountTeller:
         else:
             path = PurePosixPath(one.source)
             is_ours, number = str(path.parent) == str(self.folder), path.name
-        if len(mounts) != 1 or not is_ours or not (number.isascii() and number.isdigit()):
+        if len(mounts) != 1 or not is_ours or not _NUMBER.fullmatch(number):
             raise Unsupported(f"{one.source[:200]!r} is no snapshot of the store at {self.root}")
         return int(number)

@@ -8,6 +8,7 @@ Source: containerd/containerd errdefs/grpc.go; grpc doc statuscodes.md.
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from winlayers import errors
-from winlayers.base.progress import Cancel
 from winlayers.errors import MissingExtra, WinlayersError
+from winlayers.services.containerd.cancelling import CallCancel
 from winlayers.services.containerd.diff import DiffService
 from winlayers.services.containerd.messages import DIFF, INSTALL, SNAPSHOTS, Message, methods
 from winlayers.services.containerd.snapshots import SnapshotService
@@ -27,37 +28,39 @@ Observer = Callable[[str, float, str], None]
 _THREADS = 32
 MESSAGE_SIZE = 16 << 20
 """Bytes of a message that is taken or sent."""
+# Characters, each of which may become twelve on its way.
+_DETAILS_SIZE = 500
 _log = logging.getLogger("winlayers.services")
 
-#: The code of each kind of error; the first kind that it is one of counts.
-_CODES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
-    (
-        (
-            errors.SnapshotNotFound,
-            errors.LayerNotFound,
-            errors.BlobNotFound,
-            errors.ParentMissing,
-        ),
-        "NOT_FOUND",
-    ),
-    ((errors.SnapshotExists, errors.LayerExists), "ALREADY_EXISTS"),
-    (
-        (errors.SnapshotHasChildren, errors.IllegalState, errors.InUse, errors.LayerHasChildren),
-        "FAILED_PRECONDITION",
-    ),
-    ((errors.Corrupt, errors.StoreCorrupt, errors.DigestMismatch), "DATA_LOSS"),
-    ((errors.NoSpace, errors.TooLarge), "RESOURCE_EXHAUSTED"),
-    ((errors.InvalidArgument, errors.Malformed), "INVALID_ARGUMENT"),
-    ((errors.Cancelled,), "CANCELLED"),
-    ((errors.TimedOut,), "DEADLINE_EXCEEDED"),
-    ((errors.StoreLocked, errors.Busy, errors.RemoteFailure), "UNAVAILABLE"),
-    ((errors.Unsupported,), "UNIMPLEMENTED"),
-)
+#: Calls that ask containerd for something, and would wait with it.
+_CANCELLED = frozenset({"Apply", "Diff", "Commit"})
+# What the system says of the disk and of who may use it; all else that it says is a fault of the host.
+_OF_THE_SYSTEM = {
+    errno.ENOSPC: errors.NoSpace,
+    errno.EDQUOT: errors.NoSpace,
+    errno.EMFILE: errors.LimitExceeded,
+    errno.ENFILE: errors.LimitExceeded,
+    errno.ENOMEM: errors.LimitExceeded,
+    errno.EACCES: errors.Denied,
+    errno.EPERM: errors.Denied,
+    errno.EROFS: errors.Denied,
+}
+_INTERNAL = 13
 
 
-def code_of(error: BaseException) -> str:
-    """The name of the code that an error is told by."""
-    return next((code for kinds, code in _CODES if isinstance(error, kinds)), "INTERNAL")
+def code_of(error: BaseException) -> int:
+    """The number of the code that an error is told by.
+
+    Args:
+        error: one of ours has that of its kind (``errors.KINDS``).
+    """
+    if isinstance(error, WinlayersError):
+        return errors.codes_of(error).grpc
+    if isinstance(error, MemoryError):
+        return errors.KINDS[errors.LimitExceeded].grpc
+    if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
+        return errors.codes_of(_OF_THE_SYSTEM[error.errno]()).grpc
+    return _INTERNAL
 
 
 class ContainerdServer:
@@ -130,14 +133,15 @@ class ContainerdServer:
     def _answering(
         self, name: str, answer: Callable[..., Message]
     ) -> Callable[[Message, Any], Message]:
-        takes_cancel = name == "Apply"
+        takes_cancel = name in _CANCELLED
 
         def call(request: Message, context: Any) -> Message:
             with _Call(self, name, context):
                 if not takes_cancel:
                     return answer(request)
-                cancel = Cancel()
-                context.add_callback(cancel.set)  # also when nobody waits any more
+                cancel = CallCancel()
+                if not context.add_callback(cancel.set):  # also when nobody waits any more
+                    cancel.set()
                 return answer(request, cancel)
             raise AssertionError  # an error ends the call
 
@@ -168,8 +172,18 @@ class ContainerdServer:
 
     def abort(self, context: Any, error: BaseException) -> None:
         """End a call by the code of an error."""
-        code = getattr(self._grpc.StatusCode, code_of(error))
-        context.abort(code, str(error) or type(error).__name__)
+        number = code_of(error)
+        code = next(one for one in self._grpc.StatusCode if one.value[0] == number)
+        context.abort(code, _details(error))
+
+
+def _details(error: BaseException) -> str:
+    """What is told of an error: a client takes no more than some KiB of it, or it takes neither text nor code."""
+    text = str(error) or type(error).__name__
+    if len(text) > _DETAILS_SIZE:
+        half = _DETAILS_SIZE // 2
+        text = f"{text[:half]} ... {text[-half:]}"
+    return text.encode(errors="backslashreplace").decode()
 
 
 class _Call:

@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from winlayers.errors import IllegalState
+from winlayers.services.containerd.cancelling import CallCancel
 from winlayers.services.containerd.convert import info_message, mount_messages
 from winlayers.services.containerd.filters import parse_filters
 from winlayers.services.containerd.messages import Message, message
@@ -33,7 +34,7 @@ _EXTRACTED = re.compile(r".*/extract-[^/]* (sha256:[0-9a-f]{64})", re.DOTALL)
 _ANSWER_SIZE = 100
 _log = logging.getLogger("winlayers.services")
 
-Heal = Callable[[Snapshot, str], bool]
+Heal = Callable[[Snapshot, str, CallCancel | None], bool]
 """Fills a snapshot, whose key names a chain ID, with the layer of that; whether there was one."""
 
 
@@ -68,12 +69,17 @@ class SnapshotService:
             raise IllegalState(f"snapshot {request.key!r} is committed; mount a view of it")
         return self._mounted("MountsResponse", found)
 
-    def commit(self, request: Message) -> Message:
-        """An active one becomes committed."""
+    def commit(self, request: Message, cancel: CallCancel | None = None) -> Message:
+        """An active one becomes committed.
+
+        Args:
+            request: ``CommitSnapshotRequest``.
+            cancel: set when nobody waits for it any more.
+        """
         labels = dict(request.labels)
         active = self._snapshots.stat(request.key)
         match = _EXTRACTED.fullmatch(request.key)
-        if match and not active.is_filled and not self._heal(active, match[1]):
+        if match and not active.is_filled and not self._heal(active, match[1], cancel):
             _log.warning(
                 "layer %s was written by the engine, and its blob is not there: without what only Windows has",
                 match[1],
