@@ -12,6 +12,7 @@ import io
 import json
 import mmap
 import os
+import random
 import shutil
 import statistics
 import sys
@@ -19,6 +20,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -211,32 +213,40 @@ def _moved(path: str, flags: int, move: Callable[[int], int]) -> dict[str, float
     return {"bytes": count, "seconds": time.perf_counter() - started}
 
 
-def prepare(plugin: str, clients: str, calls: str) -> dict[str, float]:
+def prepare(plugin: str, clients: str, calls: str, pause_ms: str) -> dict[str, float]:
     """Make snapshots over a socket, by many clients at once: milliseconds that 50 and 99 of 100 calls take.
 
     Args:
         plugin: the socket.
         clients: how many, each with a connection of its own.
         calls: of each.
+        pause_ms: the mean of what each waits before a call; with none, they wait for each other's answers instead.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     import grpc
 
+    process, pause = os.getpid(), float(pause_ms) / 1000
+
     def ask(client: int) -> list[float]:
+        chance, times = random.Random(client), []
         # Without the option, all would share one connection.
         alone = [("grpc.use_local_subchannel_pool", 1)]
         with grpc.insecure_channel(f"unix://{plugin}", alone) as channel:
+            grpc.channel_ready_future(channel).result(30)
             prepare = channel.unary_unary("/containerd.services.snapshots.v1.Snapshots/Prepare")
-            return [
-                _milliseconds(lambda call=call: prepare(_request(f"bench/{client}/{call}")))
-                for call in range(int(calls))
-            ]
+            for call in range(int(calls)):
+                request = _request(f"bench/{process}/{client}/{call}")
+                time.sleep(chance.uniform(0, 2 * pause))
+                times.append(_milliseconds(partial(prepare, request)))
+        return times
 
+    started = time.perf_counter()
     with ThreadPoolExecutor(int(clients)) as pool:
         times = [one for each in pool.map(ask, range(int(clients))) for one in each]
     hundredths = statistics.quantiles(times, n=100)
-    return {"p50_ms": hundredths[49], "p99_ms": hundredths[98]}
+    rate = len(times) / (time.perf_counter() - started)
+    return {"p50_ms": hundredths[49], "p99_ms": hundredths[98], "rate": rate}
 
 
 def _request(key: str) -> bytes:
