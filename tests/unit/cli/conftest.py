@@ -8,6 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.harness import APP, BASE, Shell
+from winlayers.cli import copyrun, makerun, openimage
+
+
+@pytest.fixture(autouse=True)
+def _host_is_no_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have images chosen as elsewhere where tests run on Windows, whose own build would come first."""
+    for module in (copyrun, makerun, openimage):
+        monkeypatch.setattr(module, "host_build", lambda: None)
 
 
 def _filled(folder: Path) -> Shell:
