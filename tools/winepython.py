@@ -25,6 +25,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 import tomllib
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -82,6 +83,8 @@ NOT_OF_WINDOWS = (
 SECONDS_TO_MAKE = 300
 SECONDS_TO_RUN = 3600
 SECONDS_OF_SERVER = 120
+
+_STARTING = threading.Lock()
 
 
 class WinePython:
@@ -156,9 +159,10 @@ class WinePython:
         return "Z:" + str(path.absolute()).replace("/", "\\")
 
     def _start_server(self) -> None:
-        # Fails where one runs already. Then its services run, too.
-        if self._call(self._server, f"-p{SECONDS_OF_SERVER}") == 0:
-            self._call(self._loader, "cmd", "/c", "exit")
+        # Fails where one runs already. Then its services run, too: another thread that runs something waits for them.
+        with _STARTING:
+            if self._call(self._server, f"-p{SECONDS_OF_SERVER}") == 0:
+                self._call(self._loader, "cmd", "/c", "exit")
 
     def _environment(self, **more: str) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import sys
 import tarfile
 from pathlib import Path
 
@@ -513,7 +514,9 @@ def test_place_that_cannot_be_written_leaves_nothing(bare: Shell, app: str) -> N
     arguments = ("config", app, "-u", "me", "-t")
     assert "nothing answers" in bare.run(*arguments, "docker://127.0.0.1:1/a:1", code=19).err
     bare.write("file", b"")
-    assert bare.run(*arguments, f"dir:{bare.folder}/file/inside", code=10).out == b""
+    # Windows says of a path through a file that the file is there already.
+    code = 11 if sys.platform == "win32" else 10
+    assert bare.run(*arguments, f"dir:{bare.folder}/file/inside", code=code).out == b""
     assert not bare.root.exists()
 
 
