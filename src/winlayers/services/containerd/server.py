@@ -164,7 +164,7 @@ class ContainerdServer:
                 logging.INFO if expected else logging.ERROR,
                 "%s failed: %s",
                 name,
-                error,
+                _details(error),
                 exc_info=None if expected else error,
                 extra={"call": name},
             )

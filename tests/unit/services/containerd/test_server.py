@@ -63,13 +63,25 @@ def test_fault_of_ours_is_told_and_logged(
     stand: Stand, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(key: str) -> None:
-        raise ZeroDivisionError("at \ud800 \x00")
+        raise ZeroDivisionError("at \x00")
 
     monkeypatch.setattr(stand.snapshots, "stat", fail)
     code, details = stand.client.refused("Stat", key="a")
-    assert (code, details) == ("INTERNAL", "at \\ud800 \x00")
+    assert (code, details) == ("INTERNAL", "at \x00")
     assert "Traceback" in caplog.text
     assert stand.client.call("Prepare", key="a").mounts
+
+
+def test_error_with_half_a_character_is_told_and_logged(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(key: str) -> None:
+        raise errors.SnapshotNotFound("no \ud800")
+
+    caplog.set_level("INFO", logger="winlayers.services")
+    monkeypatch.setattr(stand.snapshots, "stat", fail)
+    assert stand.client.refused("Stat", key="a") == ("NOT_FOUND", "no \\ud800")
+    assert "no \\ud800" in caplog.text
 
 
 def test_place_that_cannot_be_listened_on_is_told(stand: Stand, tmp_path: Path) -> None:
