@@ -34,7 +34,7 @@ from winlayers.mounts.fuse.forest import Forest
 from winlayers.services.containerd.content import Content
 from winlayers.services.containerd.diff import DiffService
 from winlayers.services.containerd.front import FrontServer
-from winlayers.services.containerd.mounts import BIND, FUSE, MountTeller
+from winlayers.services.containerd.mounts import MountTeller
 from winlayers.services.containerd.server import ContainerdServer
 from winlayers.services.containerd.snapshots import SnapshotService
 from winlayers.services.docker.graphdriver import GraphDriver
@@ -110,8 +110,7 @@ def serve_containerd(
         forest.start()
         stack.callback(_end_forest, forest)
         content = stack.enter_context(closing(Content(settings.containerd_address)))
-        kind = FUSE if settings.mounts == "fuse" else BIND
-        teller = MountTeller(config.root, store.snapshots.shown_at, kind)
+        teller = MountTeller(config.root, store.snapshots.shown_at)
         diff = DiffService(store.snapshots, teller, content)
         metrics = Metrics(_gauges(config.root, store.driver) | _snapshot_gauges(store))
         with private_files():

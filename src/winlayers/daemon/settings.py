@@ -13,7 +13,6 @@
     [containerd]
     address = "/run/winlayers/containerd.sock"
     containerd_address = "/run/containerd/containerd.sock"
-    mounts = "bind"                      # or "fuse"
     front = ""                           # a second socket in front of containerd 1.6
 
 Environment: ``WINLAYERS_ROOT``, ``WINLAYERS_LOG``, ``WINLAYERS_LOG_LEVEL``, ``WINLAYERS_METRICS``.
@@ -31,7 +30,6 @@ from winlayers.daemon.logs import LEVELS
 from winlayers.errors import InvalidArgument
 
 FORMATS = ("json", "text")
-MOUNTS = ("bind", "fuse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +48,12 @@ class Settings:
     metrics: str = ""
     stop_seconds: int = 30
     containerd_address: str = "/run/containerd/containerd.sock"
-    mounts: str = "bind"
     front: str = ""
 
 
 _ENGINES: dict[str, tuple[str, ...]] = {
     "docker": ("address",),
-    "containerd": ("address", "containerd_address", "mounts", "front"),
+    "containerd": ("address", "containerd_address", "front"),
 }
 _COMMON = tuple(
     field.name
@@ -69,7 +66,7 @@ _VARIABLES = {
     "log_level": "WINLAYERS_LOG_LEVEL",
     "metrics": "WINLAYERS_METRICS",
 }
-_CHOICES = {"log": FORMATS, "log_level": LEVELS, "mounts": MOUNTS}
+_CHOICES = {"log": FORMATS, "log_level": LEVELS}
 
 
 def read_settings(

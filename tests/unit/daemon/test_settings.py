@@ -23,7 +23,7 @@ stop_seconds = 5
 address = "/run/d.sock"
 [containerd]
 address = "/run/c.sock"
-mounts = "fuse"
+front = "/run/f.sock"
 """
 
 
@@ -40,7 +40,7 @@ def test_flags_win_over_environment_and_that_over_the_file(file: Path) -> None:
     assert told == Settings(
         address="/run/d.sock", root="/data", log="json", log_level="error", stop_seconds=5
     )
-    assert read_settings("containerd", file, {}, {}).mounts == "fuse"
+    assert read_settings("containerd", file, {}, {}).front == "/run/f.sock"
     assert read_settings("docker", None, {}, {}) == Settings()
 
 
@@ -48,7 +48,7 @@ def test_flags_win_over_environment_and_that_over_the_file(file: Path) -> None:
     ("text", "why"),
     [
         ("rot = 1", "no setting rot"),
-        ("[docker]\nmounts = 'bind'", "no setting docker.mounts"),
+        ("[docker]\nfront = 'x'", "no setting docker.front"),
         ("root = 1", "root is no text"),
         ("stop_seconds = true", "stop_seconds is no number"),
         ("docker = 1", "docker is no table"),
@@ -108,4 +108,4 @@ def test_example_of_the_settings_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "example.toml"
     path.write_text("\n".join(line.strip() for line in example.splitlines()))
     assert set(tomllib.loads(path.read_text())) > {"docker", "containerd"}
-    assert read_settings("containerd", path, {}, {}).mounts == "bind"
+    assert read_settings("containerd", path, {}, {}).front == ""

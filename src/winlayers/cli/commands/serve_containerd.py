@@ -25,11 +25,6 @@ ADDRESS = "/run/winlayers/containerd.sock"
     help="Where containerd is, whose blobs are applied (/run/containerd/containerd.sock).",
 )
 @click.option(
-    "--mounts",
-    type=click.Choice(["bind", "fuse"]),
-    help="What engines mount: binds of one file system (bind), or a program of ours.",
-)
-@click.option(
     "--front",
     metavar="SOCKET",
     help="Another socket, for clients of containerd 1.6, which takes no differs of others.",
