@@ -414,9 +414,11 @@ def _tls_context(
                 context.load_verify_locations(file)
             elif file.suffix == ".cert":
                 context.load_cert_chain(file, file.with_suffix(".key"))
-    except ssl.SSLError as error:
+    except (ssl.SSLError, BlockingIOError) as error:
+        # The second where Python tells a number that was left from before, and not what OpenSSL says.
+        reason = getattr(error, "reason", None) or "it is none"
         raise DistributionError(
-            f"a certificate or key for {authority} cannot be used: {error.reason}"
+            f"a certificate or key for {authority} cannot be used: {reason}"
         ) from error
     return context
 
