@@ -18,6 +18,11 @@ OF_POSIX: dict[str, tuple[str, ...]] = {
         "unit/base/test_locking.py::test_file_removed_between_opening_and_locking_is_not_taken",
         "unit/base/test_locking.py::test_file_that_was_removed_is_made_anew",
     ),
+    "what another thread has open at that moment stays until the next look": (
+        "unit/cli/test_fetchedlayers.py::test_cancelled_fetch_leaves_nothing[some]",
+        "unit/cli/test_fetchedlayers.py::test_first_error_stops_all_and_leaves_nothing[some]",
+        "unit/cli/test_fetchedlayers.py::test_layer_that_is_missing_is_told[some]",
+    ),
     "arguments are bytes on POSIX only": (
         "unit/cli/test_look.py::test_lone_surrogate_goes_out_and_comes_back_in",
         "unit/cli/test_paths.py::test_bytes_of_a_surrogate_become_it_again",
@@ -98,6 +103,9 @@ OF_POSIX: dict[str, tuple[str, ...]] = {
 
 #: What Wine cannot, or the stand-in on it.
 OF_WINE: dict[str, tuple[str, ...]] = {
+    "processes start so slowly that waits for them end first, now and then": (
+        "unit/base/test_locking.py::test_lock_holds_between_processes_and_names_the_holder[some]",
+    ),
     "Wine cannot store names with lone surrogates, nor some that NTFS takes": (
         "conformance/test_backend.py::test_lone_surrogates_are_reported_and_kept[native]",
         "conformance/test_backend.py::test_names_that_can_only_just_be_pass_when_asked[native-tab\\t]",
