@@ -72,6 +72,15 @@ def copy_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+jobs_option = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Layers on their way at once.",
+)
 _OPTIONS = (
     click.option("--all-platforms", is_flag=True, help="The whole index, with all its images."),
     click.option(
@@ -84,15 +93,7 @@ _OPTIONS = (
     click.option(
         "--preserve-digests", is_flag=True, help="Fail rather than change a manifest or lose it."
     ),
-    click.option(
-        "-j",
-        "--jobs",
-        type=click.IntRange(1, 64),
-        default=8,
-        show_default=True,
-        metavar="N",
-        help="Layers on their way at once.",
-    ),
+    jobs_option,
 )
 
 

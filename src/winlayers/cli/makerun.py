@@ -18,6 +18,7 @@ import click
 
 from winlayers.cli.copyrun import (
     CopyOptions,
+    jobs_option,
     note_choice,
     print_copied,
     run_copy,
@@ -81,15 +82,6 @@ _TAG = click.option(
 )
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Make the image and tell its digest, but keep nothing of it."
-)
-jobs_option = click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(1, 64),
-    default=8,
-    show_default=True,
-    metavar="N",
-    help="Layers on their way at once.",
 )
 author_option = click.option(
     "-a", "--author", metavar="TEXT", default="", help="Who made the image."

@@ -54,12 +54,22 @@ class ServeOptions:
             config = replace(config, tmpdir=Path(settings.tmpdir))
         return config
 
-    def print_config(self, session: Session, engine: str, address: str) -> None:
-        """Print what was asked for."""
-        from winlayers.daemon.templates import render
+    def run(self, session: Session, engine: str, address: str) -> None:
+        """Serve an engine until a signal ends that, or print what was asked for; see ``settings``."""
+        settings = self.settings(session, engine, address)
+        if self.printed is not None:
+            from winlayers.daemon.templates import render
 
-        text = render(str(self.printed), engine, str(Path(sys.argv[0]).absolute()), address)
-        session.out.lines(text.splitlines())
+            program = str(Path(sys.argv[0]).absolute())
+            text = render(self.printed, engine, program, settings.address)
+            session.out.lines(text.splitlines())
+            return
+        from winlayers.daemon.run import SERVED
+
+        config = self.config(session, settings)
+        SERVED[engine](
+            config, settings, session.environ, lambda: self.settings(session, engine, address)
+        )
 
 
 def serve_options(address: str, printed: list[str]) -> Callable[..., Any]:

@@ -126,6 +126,10 @@ def serve_containerd(
         _serve(service, settings, metrics, manager, stack, reload)
 
 
+SERVED = {"containerd": serve_containerd, "docker": serve_docker}
+"""What serves each engine."""
+
+
 @contextmanager
 def _fronting(service: ContainerdServer, settings: Settings) -> Iterator[None]:
     """Stand in front of containerd as long as the block lasts."""

@@ -49,7 +49,7 @@ from winlayers.layer.entry import LayerSummary
 from winlayers.layer.findings import Finding
 from winlayers.layer.merge import MergedView
 from winlayers.layer.view import View
-from winlayers.oci.model import Descriptor, chain_ids, digest_bytes
+from winlayers.oci.model import Descriptor, chain_ids
 from winlayers.store.blobs import BlobFiles
 from winlayers.store.catalog import Catalog, Records
 from winlayers.store.layers import Layers
@@ -553,6 +553,5 @@ def _chain_on(below: str, diff_id: Digest) -> Digest:
         below: digits of the chain ID of that, or ``""``.
         diff_id: of the layer.
     """
-    if not below:
-        return chain_ids((diff_id,))[0]
-    return digest_bytes(f"sha256:{below} {diff_id}".encode())
+    # A chain ID stands for the diff IDs of all below it together.
+    return chain_ids((*([Digest("sha256", below)] if below else []), diff_id))[-1]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from winlayers.base.fileobj import BLOCK_SIZE, write_all
-from winlayers.cli.copyrun import wanted_platform
+from winlayers.cli.copyrun import jobs_option, wanted_platform
 from winlayers.cli.imagenames import check_credentials, complete_image, parse_image_name
 from winlayers.cli.makerun import (
     MakeOptions,
@@ -19,7 +19,6 @@ from winlayers.cli.makerun import (
     change_option,
     compression_option,
     dry_run_option,
-    jobs_option,
     keep_image,
     message_option,
     opened_base,

@@ -37,16 +37,4 @@ def run(session: Session, *, options: ServeOptions) -> None:
     containerd 1.7 and later take both by their configuration (--print-config containerd). Layers are those of the
     store: what containerd pulls is there for all other commands, and what was pulled before it does not unpack again.
     """
-    settings = options.settings(session, "containerd", ADDRESS)
-    if options.printed is not None:
-        options.print_config(session, "containerd", settings.address)
-        return
-    from winlayers.daemon.run import serve_containerd
-
-    config = options.config(session, settings)
-    serve_containerd(
-        config,
-        settings,
-        session.environ,
-        lambda: options.settings(session, "containerd", ADDRESS),
-    )
+    options.run(session, "containerd", ADDRESS)

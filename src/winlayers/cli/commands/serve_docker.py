@@ -25,16 +25,4 @@ def run(session: Session, *, options: ServeOptions) -> None:
     Docker finds it by the name of the socket, wants --experimental, and no longer takes such plugins from 28 on. Layers
     are those of the store; what Docker loads is there for all other commands.
     """
-    settings = options.settings(session, "docker", ADDRESS)
-    if options.printed is not None:
-        options.print_config(session, "docker", settings.address)
-        return
-    from winlayers.daemon.run import serve_docker
-
-    config = options.config(session, settings)
-    serve_docker(
-        config,
-        settings,
-        session.environ,
-        lambda: options.settings(session, "docker", ADDRESS),
-    )
+    options.run(session, "docker", ADDRESS)

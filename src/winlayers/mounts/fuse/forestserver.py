@@ -7,21 +7,24 @@ only. Where snapshots are kept is known to ``open_source``, which is handed in.
 
 from __future__ import annotations
 
-import logging
 import os
-import shutil
-import sys
 import time
 from collections.abc import Callable
 from threading import Event, Thread
 from typing import NoReturn
 
-from winlayers.errors import RemoteFailure, WinlayersError
 from winlayers.mounts.contract import ForestRequest
-from winlayers.mounts.fuse._faultlog import FaultLog
 from winlayers.mounts.fuse._forest_operations import ForestOperations, Shown, SnapshotSource
-from winlayers.mounts.fuse._process import build_error, parse_forest_request
-from winlayers.mounts.fuse.server import Voice, load_loop, mount_options
+from winlayers.mounts.fuse._process import parse_forest_request
+from winlayers.mounts.fuse.server import (
+    Voice,
+    disk_space,
+    load_loop,
+    log_faults,
+    mount_options,
+    run_loop,
+    served,
+)
 
 __all__ = ["FOREST", "Shown", "SnapshotSource", "SourceOpener", "run_and_exit", "serve"]
 
@@ -34,7 +37,6 @@ FOREST = "snapshots"
 _THREADS = 16
 # How often trees are looked for that nobody has used for long.
 _TIRE_SECONDS = 10.0
-_log = logging.getLogger("winlayers.mounts")
 
 
 def serve(open_source: SourceOpener) -> int:
@@ -43,18 +45,12 @@ def serve(open_source: SourceOpener) -> int:
     Args:
         open_source: opens the source; an error of it is told to who asked.
     """
-    os.umask(0)
-    voice = Voice()
-    try:
-        request = parse_forest_request(sys.stdin.buffer.read())
-        log = request.home / "log" / f"mount-{FOREST}.log"
-        logging.getLogger("winlayers").addHandler(FaultLog(log))
+
+    def work(request: ForestRequest, voice: Voice) -> None:
+        log_faults(request.home, FOREST)
         _serve(request, open_source(request), voice)
-    except (WinlayersError, OSError) as error:
-        voice.say(build_error(error))
-        _log.exception("the mount of all snapshots ended")
-        return 1
-    return 0
+
+    return served(parse_forest_request, work)
 
 
 def run_and_exit(open_source: SourceOpener) -> NoReturn:
@@ -65,34 +61,23 @@ def run_and_exit(open_source: SourceOpener) -> NoReturn:
 
 def _serve(request: ForestRequest, source: SnapshotSource, voice: Voice) -> None:
     loop = load_loop()
-
-    def disk_space() -> tuple[int, int]:
-        usage = shutil.disk_usage(request.home)
-        return usage.total, usage.free
-
     operations = ForestOperations(
-        source, clock_ns=time.time_ns, monotonic=time.monotonic, disk_space=disk_space
+        source,
+        clock_ns=time.time_ns,
+        monotonic=time.monotonic,
+        disk_space=lambda: disk_space(request.home),
+    )
+    options = mount_options(
+        FOREST,
+        version=loop.VERSION,
+        is_fixed=False,
+        shared=request.shared,
+        thread_count=_THREADS,
     )
     ended = Event()
     Thread(target=_tire, args=(operations, ended), daemon=True).start()
     try:
-        loop.Loop(
-            operations,
-            os.fspath(request.path),
-            on_ready=voice.ready,
-            is_fixed=False,
-            options=mount_options(
-                FOREST,
-                version=loop.VERSION,
-                is_fixed=False,
-                shared=request.shared,
-                thread_count=_THREADS,
-            ),
-        )
-    except RuntimeError as error:
-        # Also raised when a signal ended the loop, as it should.
-        if not voice.is_ready:
-            raise RemoteFailure(f"libfuse could not mount at {request.path}") from error
+        run_loop(loop, operations, request.path, voice, is_fixed=False, options=options)
     finally:
         ended.set()
 

@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from ctypes import CDLL
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
 
 from winlayers.errors import MissingExtra, RemoteFailure, WinlayersError
 from winlayers.layer.names import FILES
@@ -27,6 +28,8 @@ from winlayers.mounts.fuse._install import INSTALL
 from winlayers.mounts.fuse._operations import Operations
 from winlayers.mounts.fuse._process import build_error, build_ready, parse_request
 from winlayers.mounts.fuse.mountinfo import mount_source
+
+_Request = TypeVar("_Request")
 
 ViewOpener = Callable[[MountRequest], tuple[View, bool]]
 """Opens what is asked for; the view, and whether it can never change."""
@@ -50,20 +53,39 @@ def serve(open_view: ViewOpener) -> int:
     Args:
         open_view: opens the view; an error of it is told to who asked.
     """
-    os.umask(0)
-    voice = Voice()
-    try:
-        request = parse_request(sys.stdin.buffer.read())
-        log = request.home / "log" / f"mount-{request.layer_id}.log"
-        logging.getLogger("winlayers").addHandler(FaultLog(log))
+
+    def work(request: MountRequest, voice: Voice) -> None:
+        log_faults(request.home, request.layer_id)
         view, is_fixed = open_view(request)
         with closing(view):
             _serve(request, view, voice, is_fixed=is_fixed)
+
+    return served(parse_request, work)
+
+
+def served(parse: Callable[[bytes], _Request], work: Callable[[_Request, Voice], None]) -> int:
+    """What every process of a mount does: read its request, work, and tell who asked what went wrong.
+
+    Args:
+        parse: reads the request.
+        work: mounts and serves.
+    Returns:
+        The exit status.
+    """
+    os.umask(0)
+    voice = Voice()
+    try:
+        work(parse(sys.stdin.buffer.read()), voice)
     except (WinlayersError, OSError) as error:
         voice.say(build_error(error))
         _log.exception("the mount ended")
         return 1
     return 0
+
+
+def log_faults(home: Path, name: str) -> None:
+    """Have faults be logged in the store, in a file that is called after what is mounted."""
+    logging.getLogger("winlayers").addHandler(FaultLog(home / "log" / f"mount-{name}.log"))
 
 
 def run_and_exit(open_view: ViewOpener) -> NoReturn:
@@ -80,30 +102,58 @@ def _serve(request: MountRequest, view: View, voice: Voice, *, is_fixed: bool) -
         clock_ns=time.time_ns,
         read_only=request.read_only,
     )
+    operations = Operations(
+        tree, clock_ns=time.time_ns, disk_space=lambda: disk_space(request.home)
+    )
+    options = mount_options(
+        request.layer_id,
+        version=loop.VERSION,
+        is_fixed=is_fixed,
+        read_only=request.read_only,
+        shared=request.shared,
+    )
+    run_loop(loop, operations, request.path, voice, is_fixed=is_fixed, options=options)
 
-    def disk_space() -> tuple[int, int]:
-        usage = shutil.disk_usage(request.home)
-        return usage.total, usage.free
 
-    operations = Operations(tree, clock_ns=time.time_ns, disk_space=disk_space)
+def disk_space(home: Path) -> tuple[int, int]:
+    """Bytes that the disk of a store has, all and free."""
+    usage = shutil.disk_usage(home)
+    return usage.total, usage.free
+
+
+def run_loop(
+    loop: Any,
+    operations: object,
+    path: Path,
+    voice: Voice,
+    *,
+    is_fixed: bool,
+    options: dict[str, Any],
+) -> None:
+    """Mount, and serve until the mount is gone.
+
+    Args:
+        loop: what ``load_loop`` gave.
+        operations: answer.
+        path: where.
+        voice: says that the mount is there.
+        is_fixed: whether what is shown never changes.
+        options: for libfuse.
+    Raises:
+        RemoteFailure: libfuse could not mount.
+    """
     try:
         loop.Loop(
             operations,
-            os.fspath(request.path),
+            os.fspath(path),
             on_ready=voice.ready,
             is_fixed=is_fixed,
-            options=mount_options(
-                request.layer_id,
-                version=loop.VERSION,
-                is_fixed=is_fixed,
-                read_only=request.read_only,
-                shared=request.shared,
-            ),
+            options=options,
         )
     except RuntimeError as error:
         # Also raised when a signal ended the loop, as it should.
         if not voice.is_ready:
-            raise RemoteFailure(f"libfuse could not mount at {request.path}") from error
+            raise RemoteFailure(f"libfuse could not mount at {path}") from error
 
 
 def mount_options(

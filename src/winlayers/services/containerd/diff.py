@@ -10,15 +10,13 @@ Source: containerd/containerd api/services/diff/v1/diff.proto, diff/apply/apply.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import BinaryIO
 
 from winlayers.base.compression import Compression, open_compressor
-from winlayers.base.digest import Digest
-from winlayers.base.fileobj import RawReader, read_into
+from winlayers.base.digest import Digest, DigestReader
 from winlayers.base.pipe import pass_on, reader_of
 from winlayers.errors import BlobNotFound, Corrupt, InvalidArgument, Malformed, Unsupported
 from winlayers.oci import mediatypes
@@ -104,9 +102,9 @@ class DiffService:
         compression = _COMPRESSIONS[mediatypes.compression_of(media_type)]
         namespace = namespace_of(self._snapshots.find(upper))
         with closing(self._snapshots.open_diff(lower, upper)) as tar:
-            counted = _Counted(tar)
+            counted = DigestReader(tar)
             with closing(reader_of(lambda target: _compress(counted, target, compression))) as made:
-                blob = _Counted(made)
+                blob = DigestReader(made)
 
                 def finish() -> tuple[Digest, int, Mapping[str, str]]:
                     labels = {**request.labels, UNCOMPRESSED: str(counted.digest)}
@@ -174,30 +172,3 @@ def _is_chain(layer_id: str) -> bool:
 def _compress(source: BinaryIO, target: BinaryIO, compression: Compression) -> None:
     with open_compressor(target, compression) as compressor:
         pass_on(source, compressor)
-
-
-class _Counted(RawReader):
-    """A file object whose bytes are counted and digested as they are read."""
-
-    def __init__(self, source: BinaryIO) -> None:
-        self._source = source
-        self._hash = hashlib.sha256()
-        self.size = 0
-
-    @property
-    def digest(self) -> Digest:
-        """Of what was read."""
-        return Digest("sha256", self._hash.hexdigest())
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Read on."""
-        if size is None or size < 0:
-            return self.readall()
-        block = self._source.read(size)
-        self._hash.update(block)
-        self.size += len(block)
-        return block
-
-    def readinto(self, buffer: object, /) -> int:
-        """Read on into a buffer; see ``read``."""
-        return read_into(self, buffer)  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 from winlayers.driver.driver import Driver
-from winlayers.errors import InvalidArgument, LayerNotFound
+from winlayers.errors import InvalidArgument
 from winlayers.layer.names import FILES
 
 #: What a sealed layer is called that a scratch was committed to; Docker's own ids are of hexadecimal digits.
@@ -150,8 +150,6 @@ class GraphDriver:
 
     def _changes(self, request: Mapping[str, Any]) -> Answer:
         layer_id, parent = _id(request), self._base(_text(request, "Parent"))
-        if not self._driver.exists(layer_id):
-            raise LayerNotFound(f"there is no layer {layer_id}")
         told = [
             {"Path": change.path[len(FILES) :], "Kind": int(change.kind)}
             for change in self._driver.changes(layer_id, parent)
